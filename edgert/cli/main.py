@@ -1,0 +1,111 @@
+"""`edgert VERB ...`: finds the verb, parses its arguments, turns errors into one line and an exit code."""
+
+import argparse
+import os
+import sys
+
+import edgert
+from edgert.errors import EdgertError
+
+VERBS = {
+    "run": "answer for pictures or arrays",
+    "convert": "turn a TFLite model into one model file",
+    "inspect": "what is inside a model and what runs it",
+    "verify": "check a model file and its golden answers",
+    "bench": "how long one answer takes",
+    "profile": "where the time goes, node by node",
+    "eval": "accuracy over labelled pictures",
+    "doctor": "what this machine can do and what troubles it",
+}
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that writes into a closed pipe
+
+
+def main(argv=None):
+    """Run one command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv
+    try:
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
+    except EdgertError as error:
+        return _fail(error, error.exit_code, debug)
+    except BrokenPipeError:
+        _discard_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        return _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", 1, debug)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as stop:  # argparse has said what was wrong, or printed the help
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def _dispatch(argv):
+    verb = next((word for word in argv if not word.startswith("-")), None)
+    before_verb = argv[: argv.index(verb)] if verb else argv
+    if verb is None or verb not in VERBS or set(before_verb) - {"--debug"}:
+        _top_parser().parse_args(before_verb + ([verb] if verb else []))
+        return 2
+    module = __import__(f"edgert.cli.{verb}", fromlist=["run"])
+    parser = _parser(f"edgert {verb}", VERBS[verb] + ".", "example:\n" + _indent(module.EXAMPLE))
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    module.configure(parser)
+    args = parser.parse_args([word for i, word in enumerate(argv) if i != len(before_verb)])
+    return module.run(args) or 0
+
+
+def _top_parser():
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
+    parser = _parser(
+        "edgert",
+        "Runs INT8 models on small machines.",
+        f"verbs (edgert VERB --help tells more):\n{verbs}\n\nexample:\n  edgert run model.bin --image cat.jpg",
+    )
+    parser.add_argument("--version", action="version", version=f"edgert {edgert.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do")
+    return parser
+
+
+def _parser(prog, description, epilog):
+    # A width given here keeps argparse from importing shutil and its compression modules: 8 ms of every start.
+    def formatter(prog):
+        return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=_terminal_width())
+
+    return argparse.ArgumentParser(
+        prog, description=description, epilog=epilog, formatter_class=formatter, allow_abbrev=False
+    )
+
+
+def _terminal_width():
+    try:
+        return max(40, min(100, os.get_terminal_size(sys.stdout.fileno()).columns - 2))
+    except (OSError, ValueError):
+        return 98
+
+
+def _indent(text):
+    return "\n".join("  " + line for line in text.strip().splitlines())
+
+
+def _fail(error, code, debug):
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print("edgert: " + " ".join(str(error).split()), file=sys.stderr)
+    return code
+
+
+def _discard_stdout():
+    """What is still buffered would fail again when Python closes stdout at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
