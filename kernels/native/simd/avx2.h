@@ -1,0 +1,94 @@
+/* The SIMD vocabulary on AVX2: 8 int32 lanes. vpmaddubsw adds two products in a saturating int16, so it gets |x| and the
+   weight with x's sign: 2 * 128 * 127 fits. A weight of -128 could not change its sign, hence WEIGHT_MIN. */
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 8
+#define TILE_ROWS 4      /* 4 rows x 2 vectors: 8 accumulators of 16 registers */
+#define TILE_VECS 2
+#define ACT_FLIP 0
+#define WEIGHT_MIN (-127)
+#define DW_CHANNELS 16
+#define DW_VECS 2
+#define DW_WEIGHT_MAX 32767
+
+typedef __m256i i32v;
+typedef __m256 f32v;
+typedef __m256i i8v;
+typedef __m256i x4v;
+typedef int16_t dw_weight;
+
+static inline i32v i32_zero(void) { return _mm256_setzero_si256(); }
+static inline i32v i32_set(int32_t v) { return _mm256_set1_epi32(v); }
+static inline i32v i32_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline i32v i32_add(i32v a, i32v b) { return _mm256_add_epi32(a, b); }
+static inline i32v i32_sub(i32v a, i32v b) { return _mm256_sub_epi32(a, b); }
+static inline i32v i32_mul(i32v a, i32v b) { return _mm256_mullo_epi32(a, b); }
+static inline i32v i32_max(i32v a, i32v b) { return _mm256_max_epi32(a, b); }
+static inline i32v i32_from_i8(const int8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+
+static inline f32v f32_set(float v) { return _mm256_set1_ps(v); }
+static inline f32v f32_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void f32_store(float *p, f32v v) { _mm256_storeu_ps(p, v); }
+static inline f32v f32_from_i32(i32v v) { return _mm256_cvtepi32_ps(v); }
+static inline f32v f32_add(f32v a, f32v b) { return _mm256_add_ps(a, b); }
+static inline f32v f32_sub(f32v a, f32v b) { return _mm256_sub_ps(a, b); }
+static inline f32v f32_mul(f32v a, f32v b) { return _mm256_mul_ps(a, b); }
+static inline f32v f32_div(f32v a, f32v b) { return _mm256_div_ps(a, b); }
+static inline f32v f32_min(f32v a, f32v b) { return _mm256_min_ps(a, b); }
+static inline f32v f32_max(f32v a, f32v b) { return _mm256_max_ps(a, b); }
+
+static inline i32v round_clamped(f32v v, f32v lo, f32v hi, i32v zero_point)
+{
+    return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, lo), hi)), zero_point);
+}
+/* Values are within int8 after the clamp, so the saturation of the packs never acts. */
+static inline __m128i narrow(f32v v, f32v lo, f32v hi, i32v zero_point)
+{
+    __m256i q = round_clamped(v, lo, hi, zero_point);
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    return _mm_packs_epi16(words, words);
+}
+static inline void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+{
+    _mm_storel_epi64((__m128i *)out, narrow(v, lo, hi, zero_point));
+}
+static inline void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+{
+    int8_t q[16];
+    _mm_storeu_si128((__m128i *)q, narrow(v, lo, hi, zero_point));
+    memcpy(out, q, n);
+}
+
+static inline x4v x4_load(const uint8_t *p) { int32_t x; memcpy(&x, p, 4); return _mm256_set1_epi32(x); }
+static inline i8v w_load(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline i32v dot4(i32v acc, x4v x, i8v w)
+{
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline int w_index(int lane, int k) { return lane * 4 + k; }
+
+/* See avx512vnni.h: the same interleave, vpmaddwd and an add in place of vpdpwssd. */
+static inline int dw_channel(int v, int l) { return (l / 4) * 8 + v * 4 + l % 4; }
+static inline int dw_w_index(int v, int l, int tap) { return v * 2 * LANES + 2 * l + tap; }
+static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const dw_weight *w)
+{
+    __m256i a = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)x0));
+    __m256i b = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)x1));
+    const __m256i *ww = (const __m256i *)w;
+    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256(ww)));
+    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256(ww + 1)));
+}
+static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+{
+    __m256i q0 = round_clamped(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[0]), _mm256_loadu_ps(multiplier)), lo, hi, zero_point);
+    __m256i q1 = round_clamped(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[1]), _mm256_loadu_ps(multiplier + 8)), lo, hi, zero_point);
+    __m256i words = _mm256_packs_epi32(q0, q1);
+    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    if (n >= 16) { _mm_storeu_si128((__m128i *)out, bytes); return; }
+    int8_t q[16];
+    _mm_storeu_si128((__m128i *)q, bytes);
+    memcpy(out, q, n);
+}
