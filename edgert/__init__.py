@@ -23,7 +23,7 @@ _HOME = {
     "DeployError": "edgert.errors",
 }
 
-__all__ = ["__version__", *_HOME]
+__all__ = ("__version__", *_HOME)
 
 
 def __getattr__(name):

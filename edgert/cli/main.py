@@ -69,7 +69,7 @@ def _top_parser():
     )
     parser.add_argument("--version", action="version", version=f"edgert {edgert.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help=argparse.SUPPRESS)
     return parser
 
 
@@ -105,7 +105,4 @@ def _fail(error, code, debug):
 
 def _discard_stdout():
     """What is still buffered would fail again when Python closes stdout at exit."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

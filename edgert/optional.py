@@ -1,0 +1,37 @@
+"""Packages that only some uses need: imported when first used, and named with their install command when missing."""
+
+import sys
+
+from edgert.errors import EdgertError
+
+
+def require(module, package, purpose):
+    """Import `module`, or say in one line what it was for and how to install `package`.
+
+    Raises: EdgertError.
+    """
+    try:
+        return __import__(module, fromlist=["_"])
+    except ImportError as error:
+        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise EdgertError(f"{purpose} needs {package}: {install_command(package)}") from error
+
+
+def install_command(package):
+    """The command that installs `package` for this very interpreter."""
+    if _is_externally_managed():
+        return f"apt install python3-{_DEBIAN.get(package, package)}"
+    return f"{sys.executable or 'python3'} -m pip install {package}"
+
+
+_DEBIAN = {"pillow": "pil"}
+
+
+def _is_externally_managed():
+    """Debian's own Python refuses pip outside a virtual environment (PEP 668)."""
+    import os
+    import sysconfig
+
+    in_venv = sys.prefix != sys.base_prefix
+    return not in_venv and os.path.exists(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))

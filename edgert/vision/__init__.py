@@ -1,0 +1,1 @@
+"""From pictures to a model's input. Imported when a model is first given a picture."""

@@ -1,0 +1,120 @@
+"""Reading a picture that a stranger may have made: a file, encoded bytes, a PIL image or an array of pixels.
+
+Pillow's plugins are used directly and only those named here: `Image.open` would import five to forty of them, and some
+start other programs.
+"""
+
+import os
+from stat import S_ISREG
+
+from edgert.errors import InputError
+from edgert.optional import require
+
+MAX_PIXELS = 2**26  # 67 megapixels, 201 MB as RGB: more than any camera for a Pi takes
+MAX_FILE_BYTES = 2**28
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+
+# First bytes -> Pillow plugin and its class.
+_FORMATS = (
+    (b"\xff\xd8\xff", "JpegImagePlugin", "JpegImageFile"),
+    (b"\x89PNG\r\n\x1a\n", "PngImagePlugin", "PngImageFile"),
+    (b"RIFF", "WebPImagePlugin", "WebPImageFile"),
+    (b"BM", "BmpImagePlugin", "BmpImageFile"),
+    (b"GIF8", "GifImagePlugin", "GifImageFile"),
+    (b"P5", "PpmImagePlugin", "PpmImageFile"),
+    (b"P6", "PpmImagePlugin", "PpmImageFile"),
+    (b"II*\0", "TiffImagePlugin", "TiffImageFile"),
+    (b"MM\0*", "TiffImagePlugin", "TiffImageFile"),
+)
+_ORIENTATION = 0x0112  # EXIF tag
+_UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its value -> PIL.Image.Transpose that undoes it
+
+
+def open_picture(source, name, mode, at_least):
+    """Decode `source` (path, encoded bytes or PIL image) to an upright PIL image of `mode` ("RGB" or "L").
+
+    at_least: pixels that each side must keep. A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which is both
+    several times faster and what keeps a 12-megapixel photo from filling a small Pi's memory.
+    Raises: InputError if it is no picture, a damaged one, or claims more than MAX_PIXELS.
+    """
+    image_module = require("PIL.Image", "pillow", "reading pictures")
+    if isinstance(source, image_module.Image):
+        return _decoded(source, name, mode)
+    with _open_file(source, name) as file:
+        picture = _identify(file, name)
+        if picture.format == "JPEG":
+            picture.draft(picture.mode, (at_least, at_least))
+        return _decoded(picture, name, mode)
+
+
+def _open_file(source, name):
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        from io import BytesIO
+
+        return BytesIO(source)
+    try:
+        status = os.stat(os.fspath(source))
+        if not S_ISREG(status.st_mode):
+            raise InputError(f"{name}: not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise InputError(f"{name}: {status.st_size:,} bytes; pictures may have {MAX_FILE_BYTES:,}")
+        return open(source, "rb")
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: neither a path, encoded bytes, a PIL image nor an array of pixels") from error
+
+
+def _identify(file, name):
+    """The plugin's lazy image: header read, size checked, nothing decoded yet."""
+    start = file.read(16)
+    file.seek(0)
+    if not start:
+        raise InputError(f"{name}: empty, 0 bytes")
+    known = [(module, class_name) for magic, module, class_name in _FORMATS if start.startswith(magic)]
+    if not known:
+        raise InputError(f"{name}: not a picture that edgert reads (it begins with {start[:8].hex(' ')})")
+    [(module, class_name)] = known
+    plugin = require(f"PIL.{module}", "pillow", "reading pictures")
+    try:
+        picture = getattr(plugin, class_name)(file, name)
+    except Exception as error:  # a decoder fed with noise fails in any way it likes
+        raise InputError(f"{name}: damaged picture header ({_reason(error)})") from error
+    _check_size(picture, name)
+    return picture
+
+
+def _check_size(picture, name):
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width:,} x {height:,} pixels; pictures may have {MAX_PIXELS:,} in all")
+
+
+def _decoded(picture, name, mode):
+    _check_size(picture, name)
+    try:
+        picture.load()
+        turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION))
+        picture = _with_mode(picture, name, mode)
+        return picture if turn is None else picture.transpose(turn)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: damaged picture ({_reason(error)})") from error
+
+
+def _with_mode(picture, name, mode):
+    """Like Image.convert, but 16-bit greys are scaled to 8 bits (Pillow clips them) and palettes do not warn."""
+    if picture.mode == mode:
+        return picture
+    if picture.mode.startswith("I"):
+        picture = picture.convert("I").point([value >> 8 for value in range(65536)], "L")
+    elif picture.mode == "F":
+        raise InputError(f"{name}: its pixels are floating-point numbers of no agreed range; convert them to 8 bits")
+    elif picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    return picture.convert(mode)
+
+
+def _reason(error):
+    return str(error) or type(error).__name__
