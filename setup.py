@@ -30,7 +30,7 @@ MODULES = {
     "aarch64": {"_neondot": ["-march=armv8.2-a+dotprod"], "_neon": [], "_scalar": []},
 }
 
-INSTALL_HINT = """edgert: {failed} of {count} native modules were not built; without them edgert runs on slower tiers
+NOT_BUILT = """edgert: {failed} of {count} native modules were not built; without them edgert runs on slower tiers
         (`edgert doctor` tells which). First reason: {reason}
         Mend: install a C compiler and Python's headers (Debian: apt install gcc python3-dev), then
         pip install --force-reinstall --no-deps --no-cache-dir edgert   (or the folder you install from)"""
@@ -45,7 +45,7 @@ def target_machine():
 def native_extensions():
     if os.environ.get("EDGERT_NO_NATIVE") == "1":
         return []
-    depends = glob(f"{NATIVE}/**/*.p[xy][idx]", recursive=True) + glob(f"{NATIVE}/**/*.h", recursive=True) + ["setup.py"]
+    depends = ["setup.py", *(f for kind in ("pxd", "pxi", "h") for f in glob(f"{NATIVE}/**/*.{kind}", recursive=True))]
     modules = {"program": []} | MODULES.get(target_machine(), {"_scalar": []})
     return [
         Extension(
@@ -95,7 +95,7 @@ class BuildNative(build_ext):
     def attempt(self, ext, step):
         try:
             step(ext)
-        except Exception as error:  # ImportError, CompileError and what a broken tool chain may raise: all mean "not built"
+        except Exception as error:  # Cython missing, CompileError, a broken tool chain: all mean "not built"
             if os.environ.get("EDGERT_REQUIRE_NATIVE") == "1":
                 raise
             self.failures[ext.name] = f"{type(error).__name__}: {error}"
@@ -104,8 +104,8 @@ class BuildNative(build_ext):
         note = Path(WHY_NOT) if self.inplace else Path(self.build_lib, "edgert", WHY_NOT)
         note.unlink(missing_ok=True)
         if self.failures:
-            reason = next(iter(self.failures.values()))
-            text = INSTALL_HINT.format(failed=len(self.failures), count=len(self.failures) + len(self.extensions), reason=reason)
+            count, reason = len(self.failures) + len(self.extensions), next(iter(self.failures.values()))
+            text = NOT_BUILT.format(failed=len(self.failures), count=count, reason=reason)
             print(f"\n{text}\n", file=sys.stderr)
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,59 @@
+#!/bin/bash
+# What an emulated Pi needs, once per Python version: an arm64 Debian tree with Python and its headers, and the aarch64
+# wheels that the tests import. Packages are unpacked, nothing in them is run; no root, chroot or binfmt_misc.
+#
+#   tools/arm/setup.sh 3.11 3.13
+set -euo pipefail
+. "$(dirname "$(realpath "$0")")/lib.sh"
+need mmdebstrap mmdebstrap qemu-user qemu-aarch64
+
+requirements=(numpy pillow psutil flatbuffers pytest hypothesis)
+
+make_root() {
+  local version=$1 root=$cache/root-$1
+  [[ ! -d $root ]] || return 0
+  mkdir -p "$cache"
+  rm -rf "$root.part"
+  mmdebstrap -q --variant=extract --arch=arm64 \
+    --include="python3,libpython$version-dev,libstdc++6,libgomp1" "$(suite_of "$version")" "$root.part" "$(debian_mirror)"
+  [[ -e $root.part/lib ]] || ln -s usr/lib "$root.part/lib" # the loader's fixed path; trixie's packages no longer ship it
+  # Headers by themselves: the tree's newer libc headers must not reach the cross compiler.
+  (cd "$root.part/usr/include" && mkdir "$root.part/headers" &&
+    cp -a --parents -t "$root.part/headers" "python$version" "aarch64-linux-gnu/python$version")
+  mv "$root.part" "$root"
+}
+
+make_site() {
+  local version=$1 site=$cache/site-$1 tag platforms=()
+  [[ $(cat "$site/requirements.txt" 2> /dev/null) != "${requirements[*]}" ]] || return 0
+  for tag in manylinux2014 manylinux_2_{17,24,26,27,28,31,34,35,36}; do platforms+=(--platform "${tag}_aarch64"); done
+  rm -rf "$site" "$site.part"
+  PIP_ROOT_USER_ACTION=ignore "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --no-compile --only-binary=:all: \
+    --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none "${platforms[@]}" \
+    --target "$site.part" "${requirements[@]}"
+  echo "${requirements[*]}" > "$site.part/requirements.txt"
+  mv "$site.part" "$site"
+}
+
+# qemu takes a guest's absolute path from its -L folder first. Debian 12's qemu would show the host's /proc/cpuinfo,
+# so each core gets a folder with its own, and links to the tree.
+make_core() {
+  local version=$1 cpu=$2 dir=$cache/core-$1-$2 part features entry n
+  case $cpu in
+    cortex-a53) part=0xd03 features='fp asimd evtstrm crc32 cpuid' ;;
+    cortex-a72) part=0xd08 features='fp asimd evtstrm crc32 cpuid' ;;
+    cortex-a76) part=0xd0b features='fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc asimddp' ;;
+  esac
+  mkdir -p "$dir/proc"
+  for entry in usr lib bin; do ln -sfn "$cache/root-$version/$entry" "$dir/$entry"; done
+  for n in 0 1 2 3; do
+    printf 'processor\t: %d\nBogoMIPS\t: 108.00\nFeatures\t: %s\n' "$n" "$features"
+    printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 3\n\n' "$part"
+  done > "$dir/proc/cpuinfo"
+}
+
+for version; do
+  make_root "$version"
+  make_site "$version"
+  for cpu in "${cpus[@]}"; do make_core "$version" "$cpu"; done
+done
