@@ -9,31 +9,32 @@ Names are fetched when first used: `import edgert` itself loads nothing else.
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "load": "edgert.model",
-    "Model": "edgert.model",
-    "Class": "edgert.model",
-    "EdgertError": "edgert.errors",
-    "ModelFormatError": "edgert.errors",
-    "UnsupportedOpError": "edgert.errors",
-    "ConversionError": "edgert.errors",
-    "InputError": "edgert.errors",
-    "TierError": "edgert.errors",
-    "CameraError": "edgert.errors",
-    "DeployError": "edgert.errors",
-}
+__all__ = [
+    "CameraError",
+    "Class",
+    "ConversionError",
+    "DeployError",
+    "EdgertError",
+    "InputError",
+    "Model",
+    "ModelFormatError",
+    "TierError",
+    "UnsupportedOpError",
+    "__version__",
+    "load",
+]
 
-__all__ = ("__version__", *_HOME)
+_MODEL_NAMES = ("Class", "Model", "load")
 
 
 def __getattr__(name):
-    home = _HOME.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module 'edgert' has no attribute {name!r}")
+    home = "edgert.model" if name in _MODEL_NAMES else "edgert.errors"
     value = getattr(__import__(home, fromlist=[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,126 @@
+"""Model: a Session with the face its task asks for."""
+
+from edgert.errors import InputError
+from edgert.session import Session
+
+_STRUCT_CODES = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "int32": "i", "int64": "q"}
+
+
+def load(source, *, threads=None, tier=None):
+    """Load a model file, ready to run.
+
+    source: path, or the file's bytes. threads: how many cores an answer may use. tier: forces one kernel tier.
+    Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier.
+    """
+    return Model(source, threads=threads, tier=tier)
+
+
+class Class(tuple):
+    """One possible answer: `label, score, index`.
+
+    score is the model's own output as a real number: a probability where the model ends in softmax.
+    """
+
+    __slots__ = ()
+    label = property(lambda self: self[0], doc="the class's name, or 'class 7' if the model names none")
+    score = property(lambda self: self[1], doc="real number, higher is more likely")
+    index = property(lambda self: self[2], doc="position in the model's output")
+
+    def __repr__(self):
+        return f"Class(label={self.label!r}, score={self.score:.4f}, index={self.index})"
+
+
+class Model:
+    """A loaded model.
+
+    model(x) takes and gives ndarrays; run_buffers takes and gives raw bytes and never imports NumPy; classify takes a
+    picture. Not safe to use from two threads at once: load one Model per thread.
+    """
+
+    def __init__(self, source, *, threads=None, tier=None):
+        self.session = Session(source, threads=threads, tier=tier)
+        self._preprocessor = None
+
+    @property
+    def inputs(self):
+        """What goes in: objects with name, shape, dtype and quant."""
+        return self.session.inputs
+
+    @property
+    def outputs(self):
+        """What comes out: objects with name, shape, dtype and quant."""
+        return self.session.outputs
+
+    @property
+    def metadata(self):
+        """Task, labels, preprocessing, provenance: a graph.Metadata."""
+        return self.session.graph.metadata
+
+    def __call__(self, *arrays):
+        """Run on one ndarray per input. Returns: the output array, or a tuple of them if there are several.
+
+        Raises: InputError if an array's shape or dtype is not the input's.
+        """
+        outputs = self.session.run(list(arrays))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def run_buffers(self, buffers):
+        """Run on one bytes-like per input, C-contiguous and of the input's exact size.
+
+        Returns: a memoryview per output, valid until the next run.
+        """
+        return self.session.run_buffers(buffers)
+
+    def prepare(self, image):
+        """The input's bytes for a picture: a path, encoded bytes, a PIL image or pixels (H, W, 3) uint8, RGB.
+
+        Raises: InputError if it is no picture, ModelFormatError if the model takes none.
+        """
+        if self._preprocessor is None:
+            from edgert.vision.preprocess import Preprocessor
+
+            if len(self.inputs) != 1:
+                raise InputError(f"the model has {len(self.inputs)} inputs, so a picture alone does not fill it")
+            self._preprocessor = Preprocessor(self.inputs[0], self.metadata.preprocess)
+        return self._preprocessor(image)
+
+    def classify(self, image, top=5):
+        """What the picture shows: the `top` likeliest classes (None: all) as Class objects, best first.
+
+        Raises: InputError if the picture is unreadable or this model does not classify.
+        """
+        self._check_classifies(top)
+        return self.rank(self.run_buffers([self.prepare(image)])[0], top)
+
+    def rank(self, output, top=5):
+        """Order the bytes of a classifier's output into Class objects, best first; equal scores by lower index."""
+        labels = self.metadata.labels
+        scores = real_values(output, self.outputs[0])
+        order = sorted(range(len(scores)), key=lambda i: -scores[i] if scores[i] == scores[i] else float("inf"))
+        return [Class((labels[i] if i < len(labels) else f"class {i}", scores[i], i)) for i in order[:top]]
+
+    def _check_classifies(self, top):
+        output = self.outputs[0]
+        if self.metadata.task not in ("", "classify"):
+            raise InputError(f"this model's task is {self.metadata.task!r}, not 'classify'")
+        if len(self.outputs) != 1 or not output.shape or _product(output.shape[:-1]) != 1:
+            shapes = ", ".join(str(spec.shape) for spec in self.outputs)
+            raise InputError(f"this model does not classify: its outputs are {shapes}, not one row of scores")
+        if top is not None and top < 1:
+            raise InputError(f"top is {top}; ask for at least 1 class")
+
+
+def real_values(buffer, spec):
+    """The numbers in a tensor's bytes as Python numbers, dequantised where the tensor has a scale."""
+    words = memoryview(buffer).cast("B").cast(_STRUCT_CODES[spec.dtype]).tolist()
+    if spec.quant is None or spec.dtype == "float32" or len(spec.quant.scale) != 1:
+        return words
+    scale, zero_point = spec.quant.scale[0], spec.quant.zero_point
+    return [scale * (word - zero_point) for word in words]
+
+
+def _product(values):
+    result = 1
+    for value in values:
+        result *= value
+    return result
