@@ -1,0 +1,5 @@
+cdef extern from "simd/avx512vnni.h" nogil:
+    pass
+ISA = "avx512vnni"
+include "vocabulary.pxi"
+include "ops/all.pxi"

@@ -1,0 +1,5 @@
+cdef extern from "simd/neon.h" nogil:
+    pass
+ISA = "neon"
+include "vocabulary.pxi"
+include "ops/all.pxi"

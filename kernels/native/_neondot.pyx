@@ -1,0 +1,5 @@
+cdef extern from "simd/neondot.h" nogil:
+    pass
+ISA = "neondot"
+include "vocabulary.pxi"
+include "ops/all.pxi"

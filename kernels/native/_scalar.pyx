@@ -1,0 +1,5 @@
+cdef extern from "simd/scalar.h" nogil:
+    pass
+ISA = "scalar"
+include "vocabulary.pxi"
+include "ops/all.pxi"

@@ -1,0 +1,77 @@
+# Shared by the ops: reading specs and attributes, the requantisation every int8 kernel ends with, memory for parameters.
+
+from edgert.kernels.native.program import AlignedBuffer, Step, address_of
+
+cdef enum:
+    MAX_DIMS = 8   # rank 6 in a graph; space and depth ops split two of them
+
+
+cdef struct Output:
+    # q = clamp(rne(v)) + zero_point; lo and hi are the clamp less the zero point
+    float lo
+    float hi
+    int32_t zero_point
+
+
+cdef int set_output(Output *out, spec, dict attrs) except -1:
+    cdef int zero_point = spec.quant.zero_point
+    out.lo = <float>(<int>attrs.get("clamp_min", -128) - zero_point)
+    out.hi = <float>(<int>attrs.get("clamp_max", 127) - zero_point)
+    out.zero_point = zero_point
+    return 0
+
+
+cdef double scale_of(spec) except? -1:
+    """The per-tensor scale of an 8-bit tensor."""
+    return spec.quant.scale[0]
+
+
+cdef bint all_int8(specs):
+    for spec in specs:
+        if spec.dtype != "int8" or spec.quant is None:
+            return False
+    return True
+
+
+cdef Py_ssize_t product(values):
+    cdef Py_ssize_t n = 1
+    for value in values:
+        n *= <Py_ssize_t>value
+    return n
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t to) noexcept nogil:
+    return (n + to - 1) // to * to
+
+
+cdef inline Py_ssize_t share(Py_ssize_t total, int part, int parts) noexcept nogil:
+    """First item of a thread's share; share(total, parts, parts) == total."""
+    return total * part // parts
+
+
+cdef inline uintptr_t align64(uintptr_t address) noexcept nogil:
+    return (address + 63) & ~<uintptr_t>63
+
+
+cdef class Layout:
+    """Lays several arrays behind a parameter struct into one aligned buffer: reserve all, then allocate, then at()."""
+
+    cdef Py_ssize_t nbytes
+    cdef object buffer
+
+    def __cinit__(self, Py_ssize_t struct_bytes):
+        self.nbytes = round_up(struct_bytes, 64)
+
+    cdef Py_ssize_t reserve(self, Py_ssize_t nbytes):
+        cdef Py_ssize_t offset = self.nbytes
+        self.nbytes += round_up(nbytes, 64)
+        return offset
+
+    cdef char *at(self, Py_ssize_t offset=0) except NULL:
+        if self.buffer is None:
+            self.buffer = AlignedBuffer(self.nbytes + 64)  # vector loads may run past the last array
+        return <char *><uintptr_t>self.buffer.address + offset
+
+
+cdef make_step(str op, uintptr_t kernel, Layout layout, Py_ssize_t scratch_bytes=0, bint parallel=True):
+    return Step(f"{op}__{ISA}", kernel, layout.buffer, layout.buffer.address, scratch_bytes, parallel)

@@ -1,0 +1,256 @@
+# conv2d, transpose_conv2d and linear: output rows in bands. Each band's input rows are copied once into scratch with
+# their padding (and flipped sign bits where dot4 wants them), then every pixel of the band is a row of the GEMM. Without
+# padding and flipping the band is the tensor itself. A linear layer is an image one pixel wide.
+
+cdef enum:
+    BAND_BYTES = 24576   # a band of activations and one panel of weights share a 32 KiB first-level cache
+
+
+cdef struct Conv:
+    Gemm gemm
+    int groups
+    int h_in, w_in, c_in
+    int h_out, w_out
+    int stride_h, stride_w
+    int pad_top, pad_left
+    int span_h                    # input rows under one output row: (kh - 1) * dilation_h + 1
+    int row_width                 # pixels in a copied row
+    int up_h, up_w                # transposed conv: input pixels lie this far apart among zeros, else 1
+    int in_place
+    int band_rows
+    int out_rows                  # output rows over the whole batch
+    int fill                      # the byte that padding is made of
+    int out_index
+
+
+cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogil:
+    """One padded input row. row: NULL for a row of padding."""
+    cdef Py_ssize_t c = p.c_in, i, x
+    cdef Py_ssize_t left = p.pad_left if row != NULL else p.row_width
+    cdef Py_ssize_t count
+    if p.up_w > 1 and row != NULL:
+        memset(to, p.fill, p.row_width * c)
+        for x in range(p.w_in):
+            if p.pad_left + x * p.up_w < p.row_width:
+                for i in range(c):
+                    to[(p.pad_left + x * p.up_w) * c + i] = row[x * c + i] ^ ACT_FLIP
+        return
+    memset(to, p.fill, left * c)
+    if row == NULL:
+        return
+    count = min(p.w_in, p.row_width - p.pad_left) * c
+    to += left * c
+    if ACT_FLIP:
+        for i in range(count):
+            to[i] = row[i] ^ ACT_FLIP
+    else:
+        memcpy(to, row, count)
+    if p.row_width > p.pad_left + p.w_in:
+        memset(to + count, p.fill, (p.row_width - p.pad_left - p.w_in) * c)
+
+
+cdef void copy_band(uint8_t *to, const uint8_t *image, const Conv *p, int first, int rows) noexcept nogil:
+    """Input rows first .. first + rows - 1 of one image, counted with padding (and zeros between rows)."""
+    cdef int y, source
+    for y in range(first - p.pad_top, first - p.pad_top + rows):
+        source = y // p.up_h if y >= 0 and y % p.up_h == 0 else -1
+        copy_row(to, image + <Py_ssize_t>source * p.w_in * p.c_in if 0 <= source < p.h_in else NULL, p)
+        to += <Py_ssize_t>p.row_width * p.c_in
+
+
+cdef void row_corrections(int32_t *correction, const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows) noexcept nogil:
+    """-weight_zero_point * sum of the activations under each pixel, for models whose weights have a zero point."""
+    cdef int y, x, s, j
+    cdef int32_t total
+    cdef const uint8_t *run
+    for y in range(rows):
+        for x in range(p.w_out):
+            total = 0
+            for s in range(p.gemm.n_segments):
+                run = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in + p.gemm.segment_offset[s]
+                for j in range(p.gemm.segment_bytes):
+                    total += <int32_t>run[j] if ACT_FLIP else <int32_t><int8_t>run[j]
+            correction[y * p.w_out + x] = -p.gemm.weight_zero_point * total
+
+
+cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows, const int32_t *correction, int8_t *out,
+                    int group, Py_ssize_t first_panel, Py_ssize_t last_panel) noexcept nogil:
+    """Every pixel of a band by the panels of one conv group. Panels outside, pixels inside: the weights stay in cache."""
+    cdef Py_ssize_t panel = first_panel, pixel, count = <Py_ssize_t>rows * p.w_out, left
+    cdef int vecs, n, r, x, y
+    cdef const uint8_t *pixels[8]
+    while panel < last_panel:
+        vecs = panels_at_once(last_panel - panel)
+        left = p.gemm.channels - (panel + vecs - 1) * LANES
+        pixel = 0
+        y = 0
+        x = 0
+        while pixel < count:
+            n = tile_rows(count - pixel)
+            for r in range(n):
+                pixels[r] = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in
+                x += 1
+                if x == p.w_out:
+                    x = 0
+                    y += 1
+            gemm_block(n, vecs, &p.gemm, pixels, correction + pixel, group * p.gemm.panels + panel,
+                       out + pixel * p.gemm.out_stride + group * p.gemm.channels + panel * LANES, <int>min(left, LANES))
+            pixel += n
+        panel += vecs
+
+
+cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    cdef const Conv *p = <const Conv *>params
+    cdef const uint8_t *image
+    cdef const uint8_t *band
+    cdef Py_ssize_t first_panel = 0, last_panel = p.gemm.panels, row_bytes
+    cdef int row = 0, last_row = p.out_rows, rows, y, group
+    cdef int32_t *correction = <int32_t *>scratch
+    cdef uint8_t *copy = <uint8_t *>align64(<uintptr_t>(scratch + 4 * p.band_rows * p.w_out if p.gemm.weight_zero_point else scratch))
+    if p.out_rows >= 2 * n_threads or p.gemm.panels < n_threads:
+        row = <int>share(p.out_rows, thread, n_threads)
+        last_row = <int>share(p.out_rows, thread + 1, n_threads)
+    else:
+        first_panel = share(p.gemm.panels, thread, n_threads)
+        last_panel = share(p.gemm.panels, thread + 1, n_threads)
+    while row < last_row:
+        y = row % p.h_out
+        rows = min(min(p.band_rows, last_row - row), p.h_out - y)
+        image = <const uint8_t *>tensors[0] + <Py_ssize_t>(row // p.h_out) * p.h_in * p.w_in * p.c_in
+        if p.in_place:
+            row_bytes = <Py_ssize_t>p.w_in * p.c_in
+            band = image + y * p.stride_h * row_bytes
+        else:
+            row_bytes = <Py_ssize_t>p.row_width * p.c_in
+            copy_band(copy, image, p, y * p.stride_h, (rows - 1) * p.stride_h + p.span_h)
+            band = copy
+        for group in range(p.groups):
+            if p.gemm.weight_zero_point:
+                row_corrections(correction, p, band + group * (p.c_in // p.groups), row_bytes, rows)
+            conv_band(p, band + group * (p.c_in // p.groups), row_bytes, rows, correction,
+                      <int8_t *>tensors[p.out_index] + <Py_ssize_t>row * p.w_out * p.gemm.out_stride, group, first_panel, last_panel)
+        row += rows
+
+
+cdef double[::1] channel_multipliers(x, weight, out, int channels):
+    """float32(s_in * s_w[c] / s_out) as doubles, one a channel."""
+    from array import array
+    cdef double s_in = scale_of(x), s_out = scale_of(out)
+    scale = weight.quant.scale
+    if len(scale) == 1:
+        return array("d", [s_in * scale[0] / s_out]) * channels
+    return array("d", [s_in * s / s_out for s in scale])
+
+
+cdef bint weights_fit(const int8_t *weights, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        if weights[i] < WEIGHT_MIN:
+            return False
+    return True
+
+
+cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
+    """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
+    cdef Conv *p = shape
+    cdef int group_c = p.c_in // p.groups, s
+    cdef bint runs = dilation_w == 1 and p.groups == 1
+    x, weight = inputs[0], inputs[1]
+    bias = inputs[2] if len(inputs) > 2 else None
+    if not weights_fit(<const int8_t *><const char *>weights, len(weights)):
+        return None
+    p.gemm.n_segments = kh if runs else kh * kw
+    p.gemm.segment_bytes = kw * group_c if runs else group_c
+    p.gemm.channels = p.gemm.out_stride // p.groups
+    p.gemm.weight_zero_point = weight.quant.zero_point
+    set_output(&p.gemm.out, out, attrs)
+    p.span_h = (kh - 1) * dilation_h + 1
+    p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
+    p.fill = (x.quant.zero_point & 0xFF) ^ ACT_FLIP
+    p.out_index = len(inputs)
+    fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
+    p.in_place = ACT_FLIP == 0 and fits and p.up_h == 1 and p.up_w == 1 and x.data is None
+    cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_in
+    cdef Py_ssize_t more = BAND_BYTES // max(row_bytes, 1) - p.span_h
+    p.band_rows = <int>max(1, min(p.h_out, more // p.stride_h + 1))
+    cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 128
+    if p.gemm.weight_zero_point:
+        scratch += 4 * <Py_ssize_t>p.band_rows * p.w_out + 64
+
+    cdef Layout layout = Layout(sizeof(Conv))
+    cdef Py_ssize_t offsets[4]
+    gemm_reserve(&p.gemm, layout, p.groups, offsets)
+    gemm_attach(&p.gemm, layout, offsets)
+    cdef Py_ssize_t band_row_bytes = <Py_ssize_t>p.w_in * p.c_in if p.in_place else row_bytes
+    for s in range(p.gemm.n_segments):
+        if runs:
+            p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
+        else:
+            p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
+    cdef uintptr_t bias_address = address_of(bias.data) if bias is not None else 0
+    gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
+              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point)
+    memcpy(layout.at(), p, sizeof(Conv))
+    return make_step(op, <uintptr_t>&conv2d_kernel, layout, scratch)
+
+
+cdef bint constant_weights(inputs):
+    return inputs[1].data is not None and (len(inputs) < 3 or inputs[2] is None or inputs[2].data is not None)
+
+
+def bind_conv2d(op, inputs, outputs, attrs):
+    x, weight = inputs[0], inputs[1]
+    if not all_int8((x, weight, outputs[0])) or not constant_weights(inputs):
+        return None
+    cdef Conv p
+    memset(&p, 0, sizeof(p))
+    n, p.h_in, p.w_in, p.c_in = x.shape
+    _, p.h_out, p.w_out, p.gemm.out_stride = outputs[0].shape
+    _, kh, kw, _ = weight.shape
+    p.groups = attrs.get("groups", 1)
+    p.stride_h, p.stride_w = attrs.get("stride_h", 1), attrs.get("stride_w", 1)
+    p.pad_top, p.pad_left = attrs.get("pad_top", 0), attrs.get("pad_left", 0)
+    p.up_h = p.up_w = 1
+    padded = p.pad_top or p.pad_left or attrs.get("pad_bottom", 0) or attrs.get("pad_right", 0)
+    if kh == 1 and kw == 1 and p.stride_h == 1 and p.stride_w == 1 and not padded:
+        p.h_in = p.h_out = n * p.h_in * p.w_in  # no neighbours: one long column of pixels, cut anywhere
+        p.w_in = p.w_out = n = 1
+    p.out_rows = n * p.h_out
+    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(weight.data), kh, kw, attrs.get("dilation_h", 1), attrs.get("dilation_w", 1))
+
+
+def bind_linear(op, inputs, outputs, attrs):
+    x, weight = inputs[0], inputs[1]
+    if not all_int8((x, weight, outputs[0])) or not constant_weights(inputs):
+        return None
+    cdef Conv p
+    memset(&p, 0, sizeof(p))
+    p.gemm.out_stride, p.c_in = weight.shape
+    p.h_in = p.h_out = p.out_rows = <int>product(x.shape[:-1])
+    p.w_in = p.w_out = p.groups = p.stride_h = p.stride_w = p.up_h = p.up_w = 1
+    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(weight.data), 1, 1, 1, 1)
+
+
+def bind_transpose_conv2d(op, inputs, outputs, attrs):
+    """A conv of stride 1 with the kernel turned round, over an input with stride - 1 zeros between its pixels."""
+    x, weight = inputs[0], inputs[1]
+    if not all_int8((x, weight, outputs[0])) or not constant_weights(inputs):
+        return None
+    cdef Conv p
+    memset(&p, 0, sizeof(p))
+    n, p.h_in, p.w_in, p.c_in = x.shape
+    _, p.h_out, p.w_out, p.gemm.out_stride = outputs[0].shape
+    o, kh, kw, c = weight.shape
+    p.groups = p.stride_h = p.stride_w = 1
+    p.up_h, p.up_w = attrs.get("stride_h", 1), attrs.get("stride_w", 1)
+    p.pad_top, p.pad_left = kh - 1 - attrs.get("pad_top", 0), kw - 1 - attrs.get("pad_left", 0)
+    if p.pad_top < 0 or p.pad_left < 0:
+        return None
+    p.out_rows = n * p.h_out
+    data, turned = bytes(weight.data), bytearray()
+    for channel in range(o):
+        for y in range(kh):
+            for z in range(kw):
+                start = ((channel * kh + kh - 1 - y) * kw + kw - 1 - z) * c
+                turned += data[start:start + c]
+    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(turned), kh, kw, 1, 1)

@@ -1,0 +1,156 @@
+# The int8 matrix product under conv2d and linear: rows of activations by packed panels of LANES output channels.
+#
+# A row is an output pixel. What it multiplies lies in `n_segments` runs of consecutive bytes at fixed distances from the
+# pixel's first byte (a 3x3 conv: three runs of 3 * c_in), so no im2col copy exists. Weights of one panel lie in the order
+# they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4.
+
+cdef struct Gemm:
+    int n_segments
+    int segment_groups            # groups of 4 bytes in a run
+    int segment_bytes
+    int channels                  # output channels of one group of the conv
+    int panels                    # panels of LANES of them
+    int out_stride                # bytes from one output pixel to the next
+    int32_t weight_zero_point
+    Output out
+    Py_ssize_t panel_bytes
+    Py_ssize_t *segment_offset
+    int8_t *weights               # [conv groups * panels][panel_bytes]
+    int32_t *bias                 # [conv groups * panels][LANES], zero points folded in
+    float *multiplier             # the same
+
+
+cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
+                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+    """rows x (vecs * LANES) outputs in registers. rows, vecs: constants. last_channels: valid ones of the last panel."""
+    cdef i32v acc[16]
+    cdef i8v w[4]
+    cdef const uint8_t *row[8]
+    cdef const int8_t *weights = g.weights + panel * g.panel_bytes
+    cdef x4v x
+    cdef f32v value
+    cdef int r, v, s, k
+    for v in range(vecs):
+        for r in range(rows):
+            acc[r * vecs + v] = i32_load(g.bias + (panel + v) * LANES)
+    if g.weight_zero_point:
+        for r in range(rows):
+            for v in range(vecs):
+                acc[r * vecs + v] = i32_add(acc[r * vecs + v], i32_set(correction[r]))
+    for s in range(g.n_segments):
+        for r in range(rows):
+            row[r] = pixels[r] + g.segment_offset[s]
+        for k in range(g.segment_groups):
+            for v in range(vecs):
+                w[v] = w_load(weights + v * g.panel_bytes)
+            weights += LANES * 4
+            for r in range(rows):
+                x = x4_load(row[r] + 4 * k)
+                for v in range(vecs):
+                    acc[r * vecs + v] = dot4(acc[r * vecs + v], x, w[v])
+    cdef f32v lo = f32_set(g.out.lo), hi = f32_set(g.out.hi)
+    cdef i32v zero_point = i32_set(g.out.zero_point)
+    for v in range(vecs):
+        for r in range(rows):
+            value = f32_mul(f32_from_i32(acc[r * vecs + v]), f32_load(g.multiplier + (panel + v) * LANES))
+            if v == vecs - 1 and last_channels < LANES:
+                i8_store_first(out + r * g.out_stride + v * LANES, last_channels, value, lo, hi, zero_point)
+            else:
+                i8_store(out + r * g.out_stride + v * LANES, value, lo, hi, zero_point)
+
+
+cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
+                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+    """The tile for 1 to TILE_ROWS rows; every branch is an instance of its own."""
+    if rows == TILE_ROWS:
+        gemm_tile(TILE_ROWS, vecs, g, pixels, correction, panel, out, last_channels)
+    elif rows == 1:
+        gemm_tile(1, vecs, g, pixels, correction, panel, out, last_channels)
+    elif rows == 2:
+        gemm_tile(2, vecs, g, pixels, correction, panel, out, last_channels)
+    elif rows == 3:
+        gemm_tile(3, vecs, g, pixels, correction, panel, out, last_channels)
+    elif TILE_ROWS > 4:
+        if rows == 4:
+            gemm_tile(4, vecs, g, pixels, correction, panel, out, last_channels)
+        elif rows == 5:
+            gemm_tile(5, vecs, g, pixels, correction, panel, out, last_channels)
+        elif rows == 6:
+            gemm_tile(6, vecs, g, pixels, correction, panel, out, last_channels)
+        else:
+            gemm_tile(7, vecs, g, pixels, correction, panel, out, last_channels)
+
+
+cdef void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
+                     Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+    if vecs == TILE_VECS:
+        gemm_rows(TILE_VECS, rows, g, pixels, correction, panel, out, last_channels)
+    elif TILE_VECS > 2 and vecs == 2:
+        gemm_rows(2, rows, g, pixels, correction, panel, out, last_channels)
+    else:
+        gemm_rows(1, rows, g, pixels, correction, panel, out, last_channels)
+
+
+cdef inline int panels_at_once(Py_ssize_t left) noexcept nogil:
+    if left >= TILE_VECS:
+        return TILE_VECS
+    return 2 if TILE_VECS > 2 and left >= 2 else 1
+
+
+cdef inline int tile_rows(Py_ssize_t left) noexcept nogil:
+    """Rows of the next tile, so that the last two share what is left: 9 rows are 5 + 4, not 8 + 1."""
+    if left > TILE_ROWS and left < 2 * TILE_ROWS:
+        return <int>((left + 1) // 2)
+    return TILE_ROWS if left > TILE_ROWS else <int>left
+
+
+cdef int gemm_reserve(Gemm *g, Layout layout, int groups, Py_ssize_t *offsets) except -1:
+    """Reserve the arrays of a Gemm whose sizes are set; gemm_attach points it at them."""
+    g.segment_groups = (g.segment_bytes + 3) // 4
+    g.panels = (g.channels + LANES - 1) // LANES
+    g.panel_bytes = <Py_ssize_t>g.n_segments * g.segment_groups * LANES * 4
+    cdef Py_ssize_t lanes = <Py_ssize_t>groups * g.panels * LANES
+    offsets[0] = layout.reserve(g.n_segments * sizeof(Py_ssize_t))
+    offsets[1] = layout.reserve(lanes * 4)
+    offsets[2] = layout.reserve(lanes * 4)
+    offsets[3] = layout.reserve(groups * g.panels * g.panel_bytes)
+    return 0
+
+
+cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -1:
+    g.segment_offset = <Py_ssize_t *>layout.at(offsets[0])
+    g.bias = <int32_t *>layout.at(offsets[1])
+    g.multiplier = <float *>layout.at(offsets[2])
+    g.weights = <int8_t *>layout.at(offsets[3])
+    return 0
+
+
+cdef int32_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *weights) noexcept nogil:
+    """Put one output channel into its lane of a panel; returns the sum of its weights."""
+    cdef int s, j
+    cdef int32_t total = 0
+    for s in range(g.n_segments):
+        for j in range(g.segment_bytes):
+            panel[((<Py_ssize_t>s * g.segment_groups + j // 4) * LANES * 4) + w_index(lane, j % 4)] = weights[0]
+            total += weights[0]
+            weights += 1
+    return total
+
+
+cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point) except -1:
+    """Pack weights (groups * channels, n_segments * segment_bytes) and fold what does not depend on the activations.
+
+    The kernel sums X * W with X = x + ACT_FLIP as stored; wanted is the sum of (x - zx) * (w - zw). What is left over,
+    per channel, goes into the bias; -zw * sum(X) differs per row and is the `correction`.
+    """
+    cdef Py_ssize_t depth = <Py_ssize_t>g.n_segments * g.segment_bytes, lane
+    cdef int64_t shift = x_zero_point + ACT_FLIP
+    cdef int64_t folded
+    cdef int channel
+    for channel in range(groups * g.channels):
+        lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
+        folded = pack_channel(g.weights + (lane // LANES) * g.panel_bytes, g, lane % LANES, weights + channel * depth)
+        folded = -shift * folded + shift * g.weight_zero_point * depth + (bias[channel] if bias != NULL else 0)
+        g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
+        g.multiplier[lane] = <float>multipliers[channel]
+    return 0

@@ -1,0 +1,66 @@
+# What every simd/<isa>.h defines; simd/scalar.h says in plain C what each word means. The ops/*.pxi are written over
+# these names and nothing else, so one loop serves every instruction set.
+#
+# Loops over constant bounds must unroll and their accumulators stay in registers: a tile function is instantiated by
+# calling it with constants, so here `cdef inline` means "inlined, always".
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+cdef extern from * nogil:
+    """
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    """
+    enum:
+        LANES
+        TILE_ROWS
+        TILE_VECS
+        ACT_FLIP
+        WEIGHT_MIN
+        DW_CHANNELS
+        DW_VECS
+        DW_WEIGHT_MAX
+    ctypedef struct i32v:
+        pass
+    ctypedef struct f32v:
+        pass
+    ctypedef struct i8v:
+        pass
+    ctypedef struct x4v:
+        pass
+    ctypedef struct dw_weight:
+        pass
+
+    i32v i32_zero()
+    i32v i32_set(int32_t v)
+    i32v i32_load(const int32_t *p)
+    i32v i32_add(i32v a, i32v b)
+    i32v i32_sub(i32v a, i32v b)
+    i32v i32_mul(i32v a, i32v b)
+    i32v i32_max(i32v a, i32v b)
+    i32v i32_from_i8(const int8_t *p)
+
+    f32v f32_set(float v)
+    f32v f32_load(const float *p)
+    void f32_store(float *p, f32v v)
+    f32v f32_from_i32(i32v v)
+    f32v f32_add(f32v a, f32v b)
+    f32v f32_sub(f32v a, f32v b)
+    f32v f32_mul(f32v a, f32v b)
+    f32v f32_div(f32v a, f32v b)
+    f32v f32_min(f32v a, f32v b)
+    f32v f32_max(f32v a, f32v b)
+
+    void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+    void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+
+    x4v x4_load(const uint8_t *p)
+    i8v w_load(const int8_t *p)
+    i32v dot4(i32v acc, x4v x, i8v w)
+    int w_index(int lane, int k)
+
+    int dw_channel(int v, int l)
+    int dw_w_index(int v, int l, int tap)
+    void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const dw_weight *w)
+    void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)

@@ -1,0 +1,85 @@
+"""The dispatch table: which kernels exist, what they need of the CPU, and which come first.
+
+A node is offered to the tiers in order and the first that implements its case takes it. Numeric results are the same
+in all of them, bit for bit; only the speed differs.
+"""
+
+import os
+from importlib import import_module
+
+from edgert.kernels import cpu
+
+# (tier, module, CPU flags it needs), fastest first. A module whose flags are missing is never even imported.
+TIERS = (
+    ("avx512vnni", "edgert.kernels.native._avx512vnni", ("avx512vnni",)),
+    ("avx2", "edgert.kernels.native._avx2", ("avx2",)),
+    ("neondot", "edgert.kernels.native._neondot", ("neon", "asimddp")),
+    ("neon", "edgert.kernels.native._neon", ("neon",)),
+    ("scalar", "edgert.kernels.native._scalar", ()),
+    ("reference", "edgert.kernels.reference", ()),
+)
+
+_modules = {}
+
+
+def _module(tier):
+    """The tier's module, or None where it was not built."""
+    if tier not in _modules:
+        name = next(module for known, module, _ in TIERS if known == tier)
+        try:
+            _modules[tier] = import_module(name)
+        except ImportError as error:
+            # Only "there is no such module" means not built; anything else is a fault that must be seen.
+            if not (error.name and error.name.startswith("edgert.kernels.native")):
+                raise
+            _modules[tier] = None
+    return _modules[tier]
+
+
+def supported():
+    """Tiers whose CPU flags are present here, best first, built or not."""
+    present = cpu.flags()
+    return [tier for tier, _, needs in TIERS if present.issuperset(needs)]
+
+
+def available():
+    """Tiers that can run here, best first; loads every one of them."""
+    return [tier for tier in supported() if tier == "reference" or _module(tier) is not None]
+
+
+def resolve(forced=None):
+    """Tiers to offer a node to, in order.
+
+    forced (or the environment variable EDGERT_TIER) names the one to start with: what it does not implement falls to the
+    plain tiers, scalar and reference. Raises: ValueError for a tier that is unknown, not built or beyond this CPU.
+    """
+    forced = forced or os.environ.get("EDGERT_TIER") or None
+    present = supported()
+    if forced is None:
+        return present
+    known = [tier for tier, _, _ in TIERS]
+    if forced not in known:
+        raise ValueError(f"there is no tier {forced!r}; the tiers are {', '.join(known)}")
+    if forced not in present:
+        needs = next(needs for tier, _, needs in TIERS if tier == forced)
+        raise ValueError(f"this CPU cannot run tier {forced!r}: it needs {' and '.join(needs)}; usable here: {', '.join(present)}")
+    if forced != "reference" and _module(forced) is None:
+        raise ValueError(f"tier {forced!r} is not built into this installation (`edgert doctor` says why)")
+    return [forced] + [tier for tier in ("scalar", "reference") if known.index(tier) > known.index(forced)]
+
+
+def bind(tier, op, inputs, outputs, attrs):
+    """Offer a node to a tier: ("native", Step), ("python", function of two lists of arrays), or None if it declines.
+
+    inputs, outputs: tuples of tensor specs (None for an absent input); attrs: dict.
+    """
+    module = _module(tier)
+    if module is None:
+        return None
+    try:
+        bound = module.bind(op, inputs, outputs, attrs)
+    except NotImplementedError:
+        return None
+    if bound is None:
+        return None
+    return ("python" if tier == "reference" else "native"), bound
