@@ -8,7 +8,9 @@ def table(header, rows, align=None):
     align = align or "l" * len(header)
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
-        "  ".join(f"{cell:{'>' if side == 'r' else '<'}{width}}" for cell, side, width in zip(line, align, widths)).rstrip()
+        "  ".join(
+            f"{cell:{'>' if side == 'r' else '<'}{width}}" for cell, side, width in zip(line, align, widths)
+        ).rstrip()
         for line in lines
     )
 

@@ -15,7 +15,8 @@ def test_bytes(count, text):
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (999, "999"), (1000, "1 k"), (300_774_272, "301 M"), (12.3e9, "12.3 G"), (4e12, "4 T")]
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1 k"), (300_774_272, "301 M"), (12.3e9, "12.3 G"), (4e12, "4 T")],
 )
 def test_counts(count, text):
     assert count_text(count) == text
