@@ -1,0 +1,67 @@
+# Everything a person calls. `make help` lists it; nothing is rebuilt that has not changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+EDGERT_DATA ?= data
+export EDGERT_DATA
+export EDGERT_REQUIRE_NATIVE = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip install -q
+NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
+TESTS ?= tests
+
+.PHONY: help demo test test-arm test-packaging lint build wheels clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables: PYTHON=python3.13 (for a new .venv), EDGERT_DATA=folder of models and pictures, TESTS=tests/kernels'
+
+demo: build ## shipped models on shipped pictures: answers, times, the tier used
+	@tools/demo.sh $(VENV)/bin
+
+test: build ## the whole suite
+	$(VENV)/bin/pytest $(TESTS)
+
+test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
+	$(VENV)/bin/pytest tests/arm -m arm
+
+test-packaging: build ## wheel, sdist, install without a compiler
+	$(VENV)/bin/pytest tests/packaging -m packaging
+
+lint: $(VENV)/.tools ## the style check
+	$(VENV)/bin/ruff check
+
+build: $(VENV)/.native ## .venv with edgert installed from this folder (editable)
+
+wheels: build build/arm/ready ## dist/: the wheel of this machine, and aarch64 for Raspberry Pi OS Bookworm and Trixie
+	rm -rf build/lib* dist/*.whl
+	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	cp build/arm/dist/*.whl dist/
+	@ls -l dist
+
+clean: ## what the build made; downloads and .venv stay
+	rm -rf build dist *.egg-info kernels/native/*.so kernels/native/not_built.txt $(VENV)/.native
+
+distclean: clean ## everything that git does not know
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) 'setuptools>=77' 'cython>=3.1' wheel
+	EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation -e ".[dev,peers]" || EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation -e ".[dev]"
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.tools setup.py $(NATIVE)
+	$(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+ARM_SOURCES = $(NATIVE) setup.py $(wildcard tools/arm/*.sh) $(shell find edgert kernels -name '*.py')
+
+build/arm/ready: $(VENV)/.tools $(ARM_SOURCES)
+	PYTHON=$(PY) tools/arm/setup.sh 3.11 3.13
+	rm -rf build/arm/dist
+	PYTHON=$(PY) tools/arm/wheel.sh 3.11 build/arm/dist
+	PYTHON=$(PY) tools/arm/wheel.sh 3.13 build/arm/dist
+	@touch $@
