@@ -29,7 +29,8 @@ def place(n_vertices, edges, vertex_width, lane_width):
     segments = [pair for chain in chains for pair in pairwise(chain)]
     rows = _ordered_rows(vertex_layer, segments)
     widths = [vertex_width if v < n_vertices else lane_width for v in range(len(vertex_layer))]
-    x = _coordinates(rows, segments, widths, n_vertices)
+    weights = _weights(n_vertices, edges, len(vertex_layer))
+    x = _coordinates(rows, segments, widths, weights)
     left = min((x[v] - widths[v] / 2 for v in range(len(x))), default=0)
     x = [value - left for value in x]
     width = max((x[v] + widths[v] / 2 for v in range(len(x))), default=0)
@@ -119,11 +120,23 @@ def _crossings(rows, below):
     return total
 
 
-def _coordinates(rows, segments, widths, n_real):
-    """Pull every vertex towards the mean of its neighbours, layer by layer, down and up."""
+def _weights(n_vertices, edges, n_with_lanes):
+    """How little a vertex gives way: the backbone, a longest path, stays one straight line; lanes yield most."""
+    _, below = _neighbours(n_vertices, edges)
+    height = [0] * n_vertices
+    for vertex in reversed(range(n_vertices)):
+        height[vertex] = max((height[v] + 1 for v in below[vertex]), default=0)
+    weights = [1e-3] * n_vertices + [1e-6] * (n_with_lanes - n_vertices)
+    vertex = max(range(n_vertices), key=height.__getitem__, default=None)
+    while vertex is not None:
+        weights[vertex] = 1.0
+        vertex = max(below[vertex], key=height.__getitem__, default=None)
+    return weights
+
+
+def _coordinates(rows, segments, widths, weights):
+    """Pull every vertex towards the weighted mean of its neighbours, layer by layer, down and up."""
     above, below = _neighbours(len(widths), segments)
-    # A bent lane is uglier than a vertex slightly off its neighbours' centre.
-    weights = [1 if v < n_real else 3 for v in range(len(widths))]
     x = [0.0] * len(widths)
     for row in rows:
         _spread(row, [0.0] * len(row), x, widths, weights)
@@ -133,7 +146,8 @@ def _coordinates(rows, segments, widths, n_real):
             wishes = []
             for v in row:
                 near = (above if downwards else below)[v] or (below if downwards else above)[v]
-                wishes.append(sum(x[u] for u in near) / len(near) if near else x[v])
+                pull = sum(weights[u] for u in near)
+                wishes.append(sum(x[u] * weights[u] for u in near) / pull if near else x[v])
             _spread(row, wishes, x, widths, weights)
     return x
 
