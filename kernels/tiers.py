@@ -62,7 +62,9 @@ def resolve(forced=None):
         raise ValueError(f"there is no tier {forced!r}; the tiers are {', '.join(known)}")
     if forced not in present:
         needs = next(needs for tier, _, needs in TIERS if tier == forced)
-        raise ValueError(f"this CPU cannot run tier {forced!r}: it needs {' and '.join(needs)}; usable here: {', '.join(present)}")
+        raise ValueError(
+            f"this CPU cannot run tier {forced!r}: it needs {' and '.join(needs)}; usable here: {', '.join(present)}"
+        )
     if forced != "reference" and _module(forced) is None:
         raise ValueError(f"tier {forced!r} is not built into this installation (`edgert doctor` says why)")
     return [forced] + [tier for tier in ("scalar", "reference") if known.index(tier) > known.index(forced)]

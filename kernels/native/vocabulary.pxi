@@ -29,8 +29,7 @@ cdef extern from * nogil:
         pass
     ctypedef struct x4v:
         pass
-    ctypedef struct dw_weight:
-        pass
+    ctypedef int dw_weight  # int8_t or int16_t
 
     i32v i32_zero()
     i32v i32_set(int32_t v)

@@ -2,11 +2,45 @@
 include "common.pxi"
 include "gemm.pxi"
 include "conv2d.pxi"
+include "depthwise_conv2d.pxi"
+include "elementwise.pxi"
+include "pool.pxi"
+include "softmax.pxi"
+include "batch_matmul.pxi"
+include "copy.pxi"
+include "gather.pxi"
+include "resize.pxi"
+include "convert.pxi"
 
 BINDERS = {
     "conv2d": bind_conv2d,
     "linear": bind_linear,
     "transpose_conv2d": bind_transpose_conv2d,
+    "depthwise_conv2d": bind_depthwise_conv2d,
+    "batch_matmul": bind_batch_matmul,
+    **{op: bind_binary for op in BINARY_OPS},
+    "lookup": bind_lookup,
+    "avg_pool2d": bind_pool,
+    "max_pool2d": bind_pool,
+    "reduce": bind_reduce,
+    "softmax": bind_softmax,
+    "reshape": bind_reshape,
+    "concat": bind_concat,
+    "slice": bind_slice,
+    "pad": bind_pad,
+    "transpose": bind_transpose,
+    "space_to_depth": bind_space_depth,
+    "depth_to_space": bind_space_depth,
+    "space_to_batch": bind_space_batch,
+    "batch_to_space": bind_space_batch,
+    "gather": bind_gather,
+    "gather_nd": bind_gather_nd,
+    "arg_max": bind_arg_extreme,
+    "arg_min": bind_arg_extreme,
+    "resize": bind_resize,
+    "quantize": bind_quantize,
+    "dequantize": bind_dequantize,
+    "cast": bind_cast,
 }
 
 

@@ -1,0 +1,164 @@
+# avg_pool2d, max_pool2d and reduce (mean, sum, max, min). Channels, or whatever lies innermost, in lanes.
+
+cdef struct Pool:
+    Output out
+    int h_in, w_in, c
+    int h_out, w_out, n
+    int kh, kw
+    int stride_h, stride_w
+    int pad_top, pad_left
+    int maximum
+    int32_t zero_in
+    double scale_in
+    double scale_out
+
+
+cdef void pool_pixel(const Pool *p, const int8_t *image, int y0, int y1, int x0, int x1, int8_t *out) noexcept nogil:
+    """One output pixel from the input window [y0, y1) x [x0, x1)."""
+    cdef int c = 0, y, x, count = (y1 - y0) * (x1 - x0)
+    cdef i32v acc, value
+    cdef f32v result, multiplier = f32_set(<float>(p.scale_in / (p.scale_out * count)))
+    cdef f32v lo = f32_set(p.out.lo), hi = f32_set(p.out.hi)
+    cdef i32v zero_point = i32_set(p.out.zero_point)
+    while c < p.c:
+        acc = i32_set(-128 if p.maximum else -p.zero_in * count)
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                value = i32_from_i8(image + (<Py_ssize_t>y * p.w_in + x) * p.c + c)
+                acc = i32_max(acc, value) if p.maximum else i32_add(acc, value)
+        if p.maximum:
+            result = f32_from_i32(i32_sub(acc, zero_point))
+        else:
+            result = f32_mul(f32_from_i32(acc), multiplier)
+        i8_store_first(out + c, min(LANES, p.c - c), result, lo, hi, zero_point)
+        c += LANES
+
+
+cdef void pool_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    cdef const Pool *p = <const Pool *>params
+    cdef int row, y, x, top, left
+    cdef const int8_t *image
+    cdef int8_t *out
+    for row in range(<int>share(p.n * p.h_out, thread, n_threads), <int>share(p.n * p.h_out, thread + 1, n_threads)):
+        y = row % p.h_out
+        image = <const int8_t *>tensors[0] + <Py_ssize_t>(row // p.h_out) * p.h_in * p.w_in * p.c
+        top = y * p.stride_h - p.pad_top
+        for x in range(p.w_out):
+            left = x * p.stride_w - p.pad_left
+            out = <int8_t *>tensors[1] + (<Py_ssize_t>row * p.w_out + x) * p.c
+            pool_pixel(p, image, max(top, 0), min(top + p.kh, p.h_in), max(left, 0), min(left + p.kw, p.w_in), out)
+
+
+def bind_pool(op, inputs, outputs, attrs):
+    x, out = inputs[0], outputs[0]
+    if not all_int8((x, out)) or x.data is not None:
+        return None
+    cdef Layout layout = Layout(sizeof(Pool))
+    cdef Pool *p = <Pool *>layout.at()
+    p.n, p.h_in, p.w_in, p.c = x.shape
+    _, p.h_out, p.w_out, _ = out.shape
+    p.kh, p.kw = attrs["kh"], attrs["kw"]
+    p.stride_h, p.stride_w = attrs.get("stride_h", 1), attrs.get("stride_w", 1)
+    p.pad_top, p.pad_left = attrs.get("pad_top", 0), attrs.get("pad_left", 0)
+    p.maximum = op == "max_pool2d"
+    p.zero_in = x.quant.zero_point
+    p.scale_in, p.scale_out = scale_of(x), scale_of(out)
+    set_output(&p.out, out, attrs)
+    return make_step(op, <uintptr_t>&pool_kernel, layout)
+
+
+cdef enum ReduceOp:
+    REDUCE_SUM, REDUCE_MAX, REDUCE_MIN
+
+
+cdef struct Reduce:
+    Output out
+    int op
+    int32_t zero_in
+    float multiplier
+    Py_ssize_t outputs
+    Py_ssize_t inputs_each        # elements reduced into one output
+    int kept                      # kept dimensions, then reduced ones: size and stride in the input
+    int reduced
+    Py_ssize_t kept_size[MAX_DIMS]
+    Py_ssize_t kept_stride[MAX_DIMS]
+    Py_ssize_t reduced_size[MAX_DIMS]
+    Py_ssize_t reduced_stride[MAX_DIMS]
+
+
+cdef inline Py_ssize_t strided_offset(Py_ssize_t index, int dims, const Py_ssize_t *size, const Py_ssize_t *stride) noexcept nogil:
+    cdef Py_ssize_t offset = 0
+    cdef int d
+    for d in range(dims - 1, -1, -1):
+        offset += index % size[d] * stride[d]
+        index //= size[d]
+    return offset
+
+
+cdef void reduce_lanes(const Reduce *p, const int8_t *x, int8_t *out, int n) noexcept nogil:
+    """n <= LANES outputs whose inputs lie side by side."""
+    cdef Py_ssize_t i, outer, inner = p.reduced_size[p.reduced - 1] if p.reduced else 1
+    cdef Py_ssize_t step = p.reduced_stride[p.reduced - 1] if p.reduced else 0
+    cdef i32v acc = i32_set(0 if p.op == REDUCE_SUM else -128), zero_point = i32_set(p.out.zero_point), value
+    cdef const int8_t *run
+    if p.op == REDUCE_MIN:
+        acc = i32_set(-127)  # of the negated words, as -(127)
+    for outer in range(p.inputs_each // inner):
+        run = x + strided_offset(outer, p.reduced - 1, p.reduced_size, p.reduced_stride)
+        for i in range(inner):
+            value = i32_from_i8(run + i * step)
+            if p.op == REDUCE_SUM:
+                acc = i32_add(acc, value)
+            elif p.op == REDUCE_MAX:
+                acc = i32_max(acc, value)
+            else:
+                acc = i32_max(acc, i32_sub(i32_zero(), value))
+    cdef f32v result
+    if p.op == REDUCE_SUM:
+        acc = i32_sub(acc, i32_set(<int32_t>(p.zero_in * p.inputs_each)))
+        result = f32_mul(f32_from_i32(acc), f32_set(p.multiplier))
+    elif p.op == REDUCE_MAX:
+        result = f32_from_i32(i32_sub(acc, zero_point))
+    else:
+        result = f32_from_i32(i32_sub(i32_sub(i32_zero(), acc), zero_point))
+    i8_store_first(out, n, result, f32_set(p.out.lo), f32_set(p.out.hi), zero_point)
+
+
+cdef void reduce_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    cdef const Reduce *p = <const Reduce *>params
+    cdef const int8_t *x = <const int8_t *>tensors[0]
+    cdef int8_t *out = <int8_t *>tensors[1]
+    # Side by side are the outputs along the last kept dimension, if it is the innermost of the input as well.
+    cdef Py_ssize_t run = p.kept_size[p.kept - 1] if p.kept and p.kept_stride[p.kept - 1] == 1 else 1
+    cdef Py_ssize_t i, c
+    for i in range(share(p.outputs // run, thread, n_threads), share(p.outputs // run, thread + 1, n_threads)):
+        c = 0
+        while c < run:
+            reduce_lanes(p, x + strided_offset(i * run, p.kept, p.kept_size, p.kept_stride) + c, out + i * run + c,
+                         <int>min(<Py_ssize_t>LANES, run - c))
+            c += LANES
+
+
+def bind_reduce(op, inputs, outputs, attrs):
+    x, out, function = inputs[0], outputs[0], attrs["function"]
+    if not all_int8((x, out)) or x.data is not None or function not in ("mean", "sum", "max", "min"):
+        return None
+    cdef Layout layout = Layout(sizeof(Reduce))
+    cdef Reduce *p = <Reduce *>layout.at()
+    p.op = {"max": REDUCE_MAX, "min": REDUCE_MIN}.get(function, REDUCE_SUM)
+    p.zero_in = x.quant.zero_point
+    p.inputs_each = p.outputs = 1
+    stride = product(x.shape)
+    for axis, size in enumerate(x.shape):
+        stride //= size
+        if axis in attrs["axes"]:
+            p.reduced_size[p.reduced], p.reduced_stride[p.reduced] = size, stride
+            p.reduced += 1
+            p.inputs_each *= size
+        else:
+            p.kept_size[p.kept], p.kept_stride[p.kept] = size, stride
+            p.kept += 1
+            p.outputs *= size
+    p.multiplier = <float>(scale_of(x) / (scale_of(out) * (p.inputs_each if function == "mean" else 1)))
+    set_output(&p.out, out, attrs)
+    return make_step(op, <uintptr_t>&reduce_kernel, layout)
