@@ -124,7 +124,8 @@ def _node_table(facts):
             f"<td class=mono>{escape(shapes)}</td>"
             f'<td class="{tier_class(node["tier"])}"><span class=chip>{escape(node["tier"])}</span> '
             f"<span class=mono>{escape(kernel_text(node))}</span></td>"
-            f"{_bar_cell(node['macs'], most_macs, count_text)}{_bar_cell(node['weight_bytes'], most_bytes, bytes_text)}</tr>"
+            f"{_bar_cell(node['macs'], most_macs, count_text)}"
+            f"{_bar_cell(node['weight_bytes'], most_bytes, bytes_text)}</tr>"
         )
     head = "<tr><th class=n>#<th>op<th>output<th>runs as<th class=n>MACs<th><th class=n>weights<th></tr>"
     return f'<div class="wide"><table class="nodes"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'

@@ -12,6 +12,11 @@ ROW_HEIGHT = 78
 MARGIN = 16
 MAX_DRAWN_NODES = 2000  # more is no picture any more, and a page of tens of megabytes
 
+_ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
+    'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0.8 L7 4 L0 7.2 z"/></marker></defs>'
+)
+
 
 def draw_graph(facts):
     """The SVG element, or a sentence if the graph is too large to draw."""
@@ -26,8 +31,7 @@ def draw_graph(facts):
     parts = [
         f'<svg class="graph" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
         'role="img" aria-label="the graph, inputs at the top">',
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">'
-        '<path d="M0 0.8 L7 4 L0 7.2 z"/></marker></defs>',
+        _ARROW,
     ]
     for (source, target, tensor), route in zip(edges, layout.routes):
         parts.append(_edge(vertices, source, target, facts["tensors"][tensor], route))
@@ -50,7 +54,7 @@ def _vertices_and_edges(facts):
         vertex = len(vertices)
         vertices.append(("node", node))
         edges += [(made_by[i], vertex, i) for i in dict.fromkeys(node["inputs"]) if i in made_by]
-        made_by.update({i: vertex for i in node["outputs"]})
+        made_by.update(dict.fromkeys(node["outputs"], vertex))
     for i in facts["outputs"]:
         if i in made_by:
             edges.append((made_by[i], len(vertices), i))
