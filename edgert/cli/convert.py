@@ -1,0 +1,75 @@
+"""`edgert convert`: a TFLite model in, one edgert model file out."""
+
+EXAMPLE = """
+edgert convert mobilenet.tflite -o model.bin --labels labels.txt
+edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --resize letterbox
+"""
+
+
+def configure(parser):
+    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite)")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the model file to make")
+    parser.add_argument("--name", help="the model's name (the file's without its suffix)")
+    parser.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
+    parser.add_argument("--task", choices=("classify", "detect"), help="what the outputs mean (found where possible)")
+    parser.add_argument("--mean", type=_numbers, help="what is subtracted from a pixel 0..255: one number, or R,G,B")
+    parser.add_argument("--std", type=_numbers, help="what the difference is divided by: one number, or R,G,B")
+    parser.add_argument("--channels", choices=("RGB", "BGR", "GRAY"), help="the order of the input's channels")
+    parser.add_argument("--resize", choices=("stretch", "crop", "letterbox"), help="how a picture is fitted (stretch)")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def run(args):
+    import os
+
+    from edgert import convert
+    from edgert.errors import InputError
+    from edgert.format import writer
+
+    if os.path.exists(args.output) and os.path.exists(args.source) and os.path.samefile(args.source, args.output):
+        raise InputError(f"{args.output} is the model to convert: the result would replace it")
+    names = ("name", "labels", "task", "mean", "std", "channels", "resize")
+    graph, draft = convert.load(args.source, **{name: getattr(args, name) for name in names})
+    writer.write(graph, args.output)
+    summary = {
+        "output": args.output,
+        "bytes": os.path.getsize(args.output),
+        "source_bytes": os.path.getsize(args.source),
+        "operators": draft.operators,
+        "nodes": len(graph.nodes),
+        "fused": dict(draft.fused),
+        "task": graph.metadata.task,
+        "inputs": [_tensor(graph, i) for i in graph.inputs],
+        "outputs": [_tensor(graph, i) for i in graph.outputs],
+        "notes": draft.notes,
+    }
+    _print(summary, args.json)
+
+
+def _numbers(text):
+    return tuple([float(part) for part in text.split(",")])
+
+
+def _tensor(graph, index):
+    tensor = graph.tensors[index]
+    return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+
+
+def _print(summary, as_json):
+    if as_json:
+        import json
+
+        print(json.dumps(summary))
+        return
+    print(f"{summary['output']}: {summary['bytes']:,} bytes (the source has {summary['source_bytes']:,})")
+    print(f"  operators  {summary['operators']} in the source, {summary['nodes']} nodes now")
+    for name, count in summary["fused"].items():
+        print(f"  {count:9}  {name}")
+    for end in ("inputs", "outputs"):
+        for tensor in summary[end]:
+            shape = " x ".join(map(str, tensor["shape"])) or "scalar"
+            print(f"  {end[:-1]:9}  {tensor['name']}: {tensor['dtype']} {shape}")
+    if summary["task"]:
+        print(f"  task       {summary['task']}")
+    for note in summary["notes"]:
+        print(f"  note       {note}")

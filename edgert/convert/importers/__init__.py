@@ -1,0 +1,64 @@
+"""Importers: one a source format, each `load(data, source, name) -> Draft`. The file's own bytes say which it is."""
+
+import os
+import stat
+
+from edgert.errors import ConversionError
+
+MAX_FILE_BYTES = 2**33
+
+# What is recognised, to be refused by its name. (offset, bytes, what it is)
+_FOREIGN = (
+    (0, b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file"),
+    (0, b"PK\x03\x04", "a zip archive (PyTorch, NumPy or Keras v3)"),
+    (0, b"\x80\x02", "a Python pickle"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"EDGERT", "an edgert model: it is converted already"),
+)
+_BY_SUFFIX = {
+    ".onnx": "an ONNX model", ".pt": "a PyTorch model", ".pth": "a PyTorch model", ".h5": "a Keras model",
+    ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".safetensors": "a safetensors file",
+    ".gguf": "a GGUF file",
+}  # fmt: skip
+
+
+def load(path, name=None):
+    """(the Draft of the model in file `path`, the file's bytes).
+
+    Raises: ConversionError if it is no readable model, UnsupportedOpError for operators that cannot be expressed.
+    """
+    path = os.fspath(path)
+    data = _read(path)
+    source = os.path.basename(path)
+    if data[4:8] == b"TFL3":
+        from edgert.convert.importers import tflite
+
+        return tflite.load(data, source, name or os.path.splitext(source)[0]), data
+    raise ConversionError(f"{source}: {_what(source, data)}; only TFLite models (.tflite) can be converted")
+
+
+def _what(source, data):
+    for offset, magic, what in _FOREIGN:
+        if data[offset : offset + len(magic)] == magic:
+            return f"this is {what}, which is not supported" if "converted" not in what else f"this is {what}"
+    suffix = os.path.splitext(source)[1].lower()
+    if suffix in _BY_SUFFIX:
+        return f"this is {_BY_SUFFIX[suffix]}, which is not supported yet"
+    if not data:
+        return "the file is empty"
+    return "this is no TFLite model: the identifier TFL3 is not at byte 4"
+
+
+def _read(path):
+    """The file's bytes; only of a regular file, so that a FIFO or a device cannot stall or flood the converter."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConversionError(f"{path}: {error.strerror}") from None
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+        os.close(fd)
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else f"no regular file of at most {MAX_FILE_BYTES:,} bytes"
+        raise ConversionError(f"{path}: this is {kind}")
+    with open(fd, "rb") as file:
+        return file.read()

@@ -1,0 +1,31 @@
+"""Rewrites of a draft that keep its answers: each pass is a function(draft) -> how often it changed something."""
+
+from edgert.convert.passes import activations, cleanup, dilation, islands, lookups, pads
+
+# The name is what the report says. A later pass may open the way for an earlier one: all run until none finds anything.
+PASSES = (
+    ("removed without effect", cleanup.remove_identities),
+    ("space_to_batch + convolution + batch_to_space to a dilated convolution", dilation.fuse),
+    ("pad into its convolution", pads.fuse),
+    ("binary operator on one operand to lookup", lookups.from_binary),
+    ("float island to lookup", islands.to_lookup),
+    ("float island to integer operator", islands.to_binary),
+    ("lookups in a row to one", lookups.compose),
+    ("activation into its producer", activations.fuse),
+)
+MAX_ROUNDS = 16
+
+
+def run(draft):
+    """All passes; counts go to `draft.fused`."""
+    draft.drop_unused()
+    for _ in range(MAX_ROUNDS):
+        changed = 0
+        for name, change in PASSES:
+            count = change(draft)
+            draft.drop_unused()
+            if count:
+                draft.fused[name] += count
+                changed += count
+        if not changed:
+            return
