@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EDGERT_DATA ?= data
+JOBS ?= auto
 export EDGERT_DATA
 export EDGERT_REQUIRE_NATIVE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -16,7 +17,7 @@ TESTS ?= tests
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: PYTHON=python3.13 (for a new .venv), EDGERT_DATA=folder of models and pictures, TESTS=tests/kernels'
+	@echo 'Variables: PYTHON=python3.13 (for a new .venv), EDGERT_DATA=folder of models and pictures, TESTS=tests/kernels, JOBS=1'
 
 demo: build ## shipped models on shipped pictures: answers, times, the tier used
 	@tools/demo.sh $(VENV)/bin
@@ -25,7 +26,8 @@ test: build ## the whole suite
 	$(VENV)/bin/pytest $(TESTS)
 
 test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
-	$(VENV)/bin/pytest tests/arm -m arm
+	PYTHON=$(PY) tools/arm/stage.sh
+	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS)
 
 test-packaging: build ## wheel, sdist, install without a compiler
 	$(VENV)/bin/pytest tests/packaging -m packaging

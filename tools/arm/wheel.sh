@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lib.sh"
 need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu aarch64-linux-gnu-readelf
 version=$1 out=$(realpath -m "$2")
-python=$(command -v "${PYTHON:-python3}")
+python=$(realpath -s "$(command -v "${PYTHON:-python3}")")
 headers=$cache/root-$version/headers cc=aarch64-linux-gnu-gcc cp=cp${version/./}
 [[ -d $headers ]] || { echo "$headers is missing: run tools/arm/setup.sh $version" >&2; exit 2; }
 
