@@ -1,0 +1,160 @@
+"""A loaded model and its plan: bytes or arrays in, bytes or arrays out. Knows no task."""
+
+import os
+from _thread import allocate_lock
+
+from edgert import plan
+from edgert.errors import InputError
+from edgert.format import reader
+from edgert.graph import TOKENS
+
+
+class Session:
+    """A model ready to run. Two threads may call it: one waits for the other.
+
+    source: path of a model file, or its bytes. threads: cores one run may use, default all physical ones this process
+    may use. tier: kernel tier to start with, default the fastest.
+    Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier, InputError for `threads`.
+    """
+
+    def __init__(self, source, *, threads=None, tier=None):
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise InputError(f"threads is {threads!r}; give a number of 1 or more")
+        self.threads, self.tier = threads or physical_cores(), tier
+        self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source)
+        self.graph = self.loaded.graph
+        self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
+        self.outputs = [self.graph.tensors[index] for index in self.graph.outputs]
+        self._lock = allocate_lock()
+        self._plans = {}  # number of tokens (None if the model has no such dimension) -> plan
+        self._state = None
+        self._symbolic = any(TOKENS in tensor.shape for tensor in self.graph.tensors)
+        self.plan = self.plan_for(1 if self._symbolic else None)
+
+    def plan_for(self, tokens):
+        """The plan for this number of tokens (None if the model has none), made when first used; all share states."""
+        if tokens not in self._plans:
+            made = plan.make(self.graph, self.tier, self.threads, tokens, self._state)
+            self._state = made.state
+            self._plans[tokens] = made
+        return self._plans[tokens]
+
+    def run_buffers(self, buffers):
+        """Run on one C-contiguous bytes-like per input, each of exactly the input's size. Imports no NumPy.
+
+        Returns: a memoryview of bytes per output, independent of later runs.
+        Raises: InputError.
+        """
+        views = self._views(buffers)
+        with self._lock:
+            current = self._load(views)
+            current.program.run()
+            return [memoryview(bytes(view)) for _, view in current.outputs]
+
+    def run(self, arrays):
+        """Run on one ndarray per input, of the input's dtype and shape. Returns: an ndarray per output.
+
+        Raises: InputError.
+        """
+        import numpy as np
+
+        if len(arrays) != len(self.inputs):
+            raise InputError(f"the model takes {len(self.inputs)} arrays, got {len(arrays)}")
+        try:
+            checked = [np.ascontiguousarray(array) for array in arrays]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the inputs are no arrays: {error}") from None
+        for tensor, given, array in zip(self.inputs, arrays, checked):
+            shape = np.shape(given)  # ascontiguousarray makes a scalar one-dimensional
+            if array.dtype != np.dtype(tensor.dtype) or not _fits(shape, tensor.shape):
+                raise InputError(
+                    f"input {tensor.name!r} takes {tensor.dtype} {_shape_text(tensor.shape)}, "
+                    f"got {array.dtype} {_shape_text(shape)}"
+                )
+        views = [memoryview(array.reshape(-1).view(np.uint8)) for array in checked]
+        with self._lock:
+            current = self._load(views)
+            current.program.run()
+            return [np.frombuffer(bytearray(view), t.dtype).reshape(t.shape) for t, view in current.outputs]
+
+    def profile(self, buffers=None, runs=10):
+        """Time every step.
+
+        buffers: as for `run_buffers`, else zeros. Returns: list of (step, nanoseconds in the fastest of `runs` runs);
+        a step is (node index, tier, kernel name, tensor indices).
+        """
+        views = self._views(buffers) if buffers is not None else None
+        with self._lock:
+            current = self._load(views) if views is not None else self.plan
+            fastest = None
+            current.program.profile(True)
+            for _ in range(runs):
+                if views is not None:
+                    self._load(views)
+                current.program.run()
+                times = current.program.times_ns()
+                fastest = times if fastest is None else [min(pair) for pair in zip(fastest, times)]
+            current.program.profile(False)
+        return list(zip(current.steps, fastest))
+
+    def _views(self, buffers):
+        """The inputs as flat bytes, checked as far as the model's own shapes go."""
+        if len(buffers) != len(self.inputs):
+            raise InputError(f"the model takes {len(self.inputs)} inputs, got {len(buffers)}")
+        views = []
+        for tensor, buffer in zip(self.inputs, buffers):
+            try:
+                views.append(memoryview(buffer).cast("B"))
+            except TypeError as error:
+                raise InputError(f"input {tensor.name!r} takes C-contiguous bytes: {error}") from None
+        return views
+
+    def _load(self, views):
+        """Copy the inputs into the plan that fits them, and give it."""
+        current = self.plan_for(self._tokens(views)) if self._symbolic else self.plan
+        for (tensor, place), view in zip(current.inputs, views):
+            if view.nbytes != place.nbytes:
+                raise InputError(
+                    f"input {tensor.name!r} takes {place.nbytes:,} bytes ({tensor.dtype} {_shape_text(tensor.shape)}), "
+                    f"got {view.nbytes:,}"
+                )
+        for (_, place), view in zip(current.inputs, views):
+            place[:] = view
+        return current
+
+    def _tokens(self, views):
+        """How many rows the first input with the symbolic dimension has."""
+        for tensor, view in zip(self.inputs, views):
+            if TOKENS in tensor.shape:
+                row = tensor.replace(shape=tuple([1 if dim == TOKENS else dim for dim in tensor.shape])).nbytes
+                tokens, rest = divmod(view.nbytes, row)
+                if rest or not tokens:
+                    raise InputError(f"input {tensor.name!r} takes rows of {row:,} bytes, got {view.nbytes:,} bytes")
+                return tokens
+        return 1
+
+
+def physical_cores():
+    """Physical cores this process may use: of hardware threads that share one, the first counts."""
+    usable = os.sched_getaffinity(0)
+    cores = 0
+    for cpu in usable:
+        try:
+            with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as file:
+                first = int(file.read().replace("-", ",").split(",")[0])
+        except (OSError, ValueError):
+            first = cpu
+        cores += first == cpu or first not in usable
+    return max(cores, 1)
+
+
+def _is_buffer(source):
+    return isinstance(source, (bytes, bytearray, memoryview))
+
+
+def _fits(shape, wanted):
+    return len(shape) == len(wanted) and all(b in (a, TOKENS) for a, b in zip(shape, wanted))
+
+
+def _shape_text(shape):
+    return "(" + ", ".join([str(dim) for dim in shape]) + ")"
