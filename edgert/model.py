@@ -34,7 +34,7 @@ class Model:
     """A loaded model.
 
     model(x) takes and gives ndarrays; run_buffers takes and gives raw bytes and never imports NumPy; classify takes a
-    picture. Not safe to use from two threads at once: load one Model per thread.
+    picture. Two threads may call it: one waits for the other.
     """
 
     def __init__(self, source, *, threads=None, tier=None):
@@ -67,14 +67,15 @@ class Model:
     def run_buffers(self, buffers):
         """Run on one bytes-like per input, C-contiguous and of the input's exact size.
 
-        Returns: a memoryview per output, valid until the next run.
+        Returns: a memoryview of bytes per output.
         """
         return self.session.run_buffers(buffers)
 
-    def prepare(self, image):
+    def prepare(self, image, name=None):
         """The input's bytes for a picture: a path, encoded bytes, a PIL image or pixels (H, W, 3) uint8, RGB.
 
-        Raises: InputError if it is no picture, ModelFormatError if the model takes none.
+        name: what errors call the picture; a path's own name if not given.
+        Raises: InputError if it is no picture or the model takes none.
         """
         if self._preprocessor is None:
             from edgert.vision.preprocess import Preprocessor
@@ -82,14 +83,16 @@ class Model:
             if len(self.inputs) != 1:
                 raise InputError(f"the model has {len(self.inputs)} inputs, so a picture alone does not fill it")
             self._preprocessor = Preprocessor(self.inputs[0], self.metadata.preprocess)
-        return self._preprocessor(image)
+        return self._preprocessor(image, name)
 
     def classify(self, image, top=5):
         """What the picture shows: the `top` likeliest classes (None: all) as Class objects, best first.
 
         Raises: InputError if the picture is unreadable or this model does not classify.
         """
-        self._check_classifies(top)
+        self.check_classifies()
+        if top is not None and top < 1:
+            raise InputError(f"top is {top}; ask for at least 1 class")
         return self.rank(self.run_buffers([self.prepare(image)])[0], top)
 
     def rank(self, output, top=5):
@@ -99,15 +102,14 @@ class Model:
         order = sorted(range(len(scores)), key=lambda i: -scores[i] if scores[i] == scores[i] else float("inf"))
         return [Class((labels[i] if i < len(labels) else f"class {i}", scores[i], i)) for i in order[:top]]
 
-    def _check_classifies(self, top):
+    def check_classifies(self):
+        """Raises: InputError if this model's answer is not one row of scores."""
         output = self.outputs[0]
         if self.metadata.task not in ("", "classify"):
             raise InputError(f"this model's task is {self.metadata.task!r}, not 'classify'")
         if len(self.outputs) != 1 or not output.shape or _product(output.shape[:-1]) != 1:
             shapes = ", ".join(str(spec.shape) for spec in self.outputs)
             raise InputError(f"this model does not classify: its outputs are {shapes}, not one row of scores")
-        if top is not None and top < 1:
-            raise InputError(f"top is {top}; ask for at least 1 class")
 
 
 def real_values(buffer, spec):

@@ -52,10 +52,12 @@ def _dispatch(argv):
         _top_parser().parse_args(before_verb + ([verb] if verb else []))
         return 2
     module = __import__(f"edgert.cli.{verb}", fromlist=["run"])
-    parser = _parser(f"edgert {verb}", VERBS[verb] + ".", "example:\n" + _indent(module.EXAMPLE))
+    what = VERBS[verb]
+    parser = _parser(f"edgert {verb}", what[0].upper() + what[1:] + ".", "example:\n" + _indent(module.EXAMPLE))
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     module.configure(parser)
-    args = parser.parse_args([word for i, word in enumerate(argv) if i != len(before_verb)])
+    # Intermixed: plain parse_args takes `run model.bin --top 1 cat.jpg` for wrong usage.
+    args = parser.parse_intermixed_args([word for i, word in enumerate(argv) if i != len(before_verb)])
     return module.run(args) or 0
 
 

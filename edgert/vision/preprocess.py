@@ -18,13 +18,13 @@ class Preprocessor:
 
     tensor: the graph's input, shape (1, H, W, C) or (H, W, C), dtype int8, uint8, int16 or float32.
     rule: a graph.Preprocess, or None: the tensor must then be 8-bit and its words are the pixels themselves.
-    Raises: ModelFormatError if the tensor cannot be a picture or the rule does not fit it.
+    Raises: InputError if the tensor does not take pictures, ModelFormatError if the rule does not fit it.
     """
 
     def __init__(self, tensor, rule):
         shape = tensor.shape[1:] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else tensor.shape
         if len(shape) != 3 or shape[2] not in (1, 3) or not all(isinstance(dim, int) for dim in shape):
-            raise ModelFormatError(f"input {tensor.name!r} of shape {tensor.shape} does not take a picture")
+            raise InputError(f"input {tensor.name!r} of shape {tensor.shape} does not take a picture")
         self.height, self.width, self.channels = shape
         self.mode = "L" if self.channels == 1 else "RGB"
         self.resize = rule.resize if rule else "stretch"
@@ -149,7 +149,7 @@ def _channel_order(tensor, rule, channels):
 def _planes(tensor, rule, channels):
     """(bytes per word, for each channel one 256-byte table per byte of the word)."""
     if tensor.dtype not in _INTEGER_RANGES and tensor.dtype != "float32":
-        raise ModelFormatError(f"input {tensor.name!r} of type {tensor.dtype} does not take a picture")
+        raise InputError(f"input {tensor.name!r} of type {tensor.dtype} does not take a picture")
     if rule is None:
         words = [_pixel_words(tensor)] * channels
     else:
@@ -164,7 +164,7 @@ def _pixel_words(tensor):
         return bytes(range(256))
     if tensor.dtype == "int8":
         return bytes((pixel - 128) & 255 for pixel in range(256))
-    raise ModelFormatError(
+    raise InputError(
         f"the model does not say how pixels become the {tensor.dtype} numbers of input {tensor.name!r}; "
         "convert it again with mean and std"
     )

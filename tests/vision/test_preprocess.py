@@ -111,13 +111,13 @@ def test_without_a_rule_the_words_are_the_pixels(dtype, first):
 
 
 def test_without_a_rule_a_float_input_is_refused():
-    with pytest.raises(ModelFormatError, match="does not say how pixels become"):
+    with pytest.raises(InputError, match="does not say how pixels become"):
         Preprocessor(tensor(dtype="float32"), None)
 
 
 @pytest.mark.parametrize("shape", [(1, 10), (2, 6, 8, 3), (1, 6, 8, 4), (6,), (1, "tokens", 8, 3)])
 def test_an_input_that_is_no_picture_is_refused(shape):
-    with pytest.raises(ModelFormatError, match="does not take a picture"):
+    with pytest.raises(InputError, match="does not take a picture"):
         Preprocessor(tensor(shape), RULES[0])
 
 

@@ -11,21 +11,21 @@ _GOLDEN_ANGLE = 137.508  # consecutive hues that never come close to each other
 
 def draw_arena(facts):
     """The SVG element, or a sentence if no tensor lives in the arena."""
-    slots, n_steps = facts["arena"], len(facts["nodes"])
+    slots, n_steps = facts["arena"], len(facts["steps"])
     if not slots or not n_steps or not facts["arena_bytes"]:
         return "<p>No tensor lives in the arena.</p>"
     scale = _Scale(n_steps, facts["arena_bytes"])
     parts = [f'<svg class="arena" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="arena offsets over steps">']
     parts += _grid(scale)
     for slot in slots:
-        parts.append(_box(slot, facts["tensors"][slot["tensor"]], scale))
+        parts.append(_box(slot, facts, scale))
     parts.append(_alive_line(alive_bytes(facts), scale))
     return "\n".join([*parts, "</svg>"])
 
 
 def alive_bytes(facts):
     """Bytes in use at each step: its peak is the least that any plan needs."""
-    alive = [0] * len(facts["nodes"])
+    alive = [0] * len(facts["steps"])
     for slot in facts["arena"]:
         for step in range(slot["first_step"], min(slot["last_step"] + 1, len(alive))):
             alive[step] += slot["bytes"]
@@ -64,11 +64,14 @@ def _round_steps(limit, about):
     return range(0, limit, step)
 
 
-def _box(slot, tensor, scale):
-    x, right = scale.x(slot["first_step"]), scale.x(slot["last_step"] + 1)
+def _box(slot, facts, scale):
+    tensor = facts["tensors"][slot["tensor"]]
+    last_step = min(slot["last_step"], scale.n_steps - 1)  # an output lives on after the last step
+    maker = facts["steps"][min(slot["first_step"], scale.n_steps - 1)]
+    x, right = scale.x(slot["first_step"]), scale.x(last_step + 1)
     bottom, top = scale.y(slot["offset"]), scale.y(slot["offset"] + slot["bytes"])
     width, height = right - x, max(1.0, bottom - top)
-    span = f"steps {slot['first_step']} to {slot['last_step']}"
+    span = f"steps {slot['first_step']} to {last_step}"
     text = (
         f"{tensor['name']}\n{tensor['dtype']} {shape_text(tensor['shape'])}, {bytes_text(slot['bytes'])} "
         f"at {slot['offset']:,}\n{span}"
@@ -81,7 +84,7 @@ def _box(slot, tensor, scale):
         )
     hue = slot["tensor"] * _GOLDEN_ANGLE % 360
     return (
-        f'<g class="slot" style="--hue:{hue:.0f}" data-node="{slot["first_step"]}"><title>{escape(text)}</title>'
+        f'<g class="slot" style="--hue:{hue:.0f}" data-node="{maker}"><title>{escape(text)}</title>'
         f'<rect x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>{label}</g>'
     )
 

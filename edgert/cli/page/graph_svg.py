@@ -113,6 +113,6 @@ def kernel_text(node):
 
 def tier_class(tier):
     """The CSS class that colours a tier: every native instruction set alike, the plain one and Python apart."""
-    return {"reference": "tier-reference", "scalar": "tier-scalar", "jit": "tier-jit", "alias": "tier-none"}.get(
+    return {"reference": "tier-reference", "scalar": "tier-scalar", "jit": "tier-jit", "none": "tier-none"}.get(
         tier, "tier-native"
     )

@@ -1,0 +1,144 @@
+"""`edgert eval`: accuracy over a folder of labelled pictures or an .npz of arrays."""
+
+import os
+import sys
+from time import perf_counter_ns
+
+from edgert.cli import options
+from edgert.cli.facts import tier_counts
+from edgert.cli.text import time_text
+from edgert.errors import InputError
+
+EXAMPLE = """
+edgert eval model.bin photos/            # photos/cat/1.jpg, photos/dog/2.jpg: the folder's name is the label
+edgert eval model.bin test.npz --json    # x: pictures (N, H, W, 3) uint8, or the model's own words; y: class numbers
+"""
+
+
+def configure(parser):
+    options.add_model(parser)
+    parser.add_argument("data", metavar="DATA", help="folder with one sub-folder a class, or .npz with x and y")
+    parser.add_argument("--limit", type=options.positive, metavar="N", help="only the first N (of each class folder)")
+    options.add_execution(parser)
+    options.add_json(parser)
+
+
+def run(args):
+    model = options.load(args)
+    model.check_classifies()
+    samples, count = _npz_samples(model, args) if args.data.endswith(".npz") else _folder_samples(model, args)
+    top_1 = top_5 = done = run_ns = 0
+    skipped = []
+    for fetch, truth in samples:
+        try:
+            buffer = fetch()
+        except InputError as error:
+            skipped.append(str(error))
+            continue
+        started = perf_counter_ns()
+        outputs = model.run_buffers([buffer])
+        run_ns += perf_counter_ns() - started
+        best = [answer.index for answer in model.rank(outputs[0], top=5)]
+        done += 1
+        top_1 += best[0] == truth
+        top_5 += truth in best
+        _progress(done, count, top_1)
+    _progress_end()
+    for reason in skipped:
+        print(f"edgert: skipped: {reason}", file=sys.stderr)
+    if not done:
+        raise InputError(f"{args.data}: no sample could be read")
+    _report(
+        args, model, {"samples": done, "skipped": len(skipped), "top_1": top_1 / done, "top_5": top_5 / done}, run_ns
+    )
+    return 0
+
+
+def _report(args, model, result, run_ns):
+    each_ns = run_ns / result["samples"]
+    tiers = tier_counts(model.session.plan)
+    if args.json:
+        import json
+
+        print(json.dumps({"model": args.model, "data": args.data, **result, "ms_each": each_ns / 1e6, "tiers": tiers}))
+        return
+    print(f"top-1  {100 * result['top_1']:.2f} %")
+    if model.outputs[0].shape[-1] > 5:
+        print(f"top-5  {100 * result['top_5']:.2f} %")
+    skipped = f", {result['skipped']} skipped" if result["skipped"] else ""
+    print(f"\n{result['samples']:,} samples{skipped}, {time_text(each_ns)} each on {', '.join(tiers)}")
+
+
+def _folder_samples(model, args):
+    """((function giving the input's bytes, class index) per picture, how many), folders and files by name."""
+    from edgert.vision.picture import SUFFIXES
+
+    if not os.path.isdir(args.data):
+        raise InputError(f"{args.data}: neither a folder nor an .npz file")
+    folders = sorted(entry.name for entry in os.scandir(args.data) if entry.is_dir())
+    if not folders:
+        raise InputError(f"{args.data}: no class folders in it")
+    files = []
+    for folder in folders:
+        truth = _class_index(model, folder, args.data)
+        names = sorted(n for n in os.listdir(os.path.join(args.data, folder)) if n.lower().endswith(SUFFIXES))
+        files += [(os.path.join(args.data, folder, name), truth) for name in names[: args.limit]]
+    return [((lambda path=path: model.prepare(path)), truth) for path, truth in files], len(files)
+
+
+def _class_index(model, folder, where):
+    labels = [label.casefold() for label in model.metadata.labels]
+    if labels.count(folder.casefold()) == 1:
+        return labels.index(folder.casefold())
+    if folder.isascii() and folder.isdigit() and int(folder) < model.outputs[0].shape[-1]:
+        return int(folder)
+    shown = ", ".join(model.metadata.labels[:10]) + (", …" if len(labels) > 10 else "")
+    raise InputError(f"{where}: folder {folder!r} is no class of the model ({shown or 'it names none: use numbers'})")
+
+
+def _npz_samples(model, args):
+    from edgert.optional import require
+
+    numpy = require("numpy", "numpy", "reading .npz files")
+    x, y = _npz_arrays(numpy, args.data)
+    spec = model.inputs[0]
+    if x.dtype == numpy.dtype(spec.dtype) and x.shape[1:] == tuple(spec.shape[1:]):
+        fetch = numpy.ascontiguousarray
+    elif x.dtype == numpy.uint8 and x.ndim in (3, 4):
+        fetch = model.prepare
+    else:
+        raise InputError(
+            f"{args.data}: x is {x.dtype} {x.shape}; the model takes {spec.dtype} {spec.shape[1:]} each, "
+            "or pictures (N, H, W, 3) uint8"
+        )
+    pairs = zip(x[: args.limit], y[: args.limit].tolist())
+    return [((lambda item=item: fetch(item)), truth) for item, truth in pairs], len(x[: args.limit])
+
+
+def _npz_arrays(numpy, path):
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            if "x" not in archive or "y" not in archive:
+                raise InputError(f"{path}: has {', '.join(archive.files) or 'nothing'}; it must have x and y")
+            x, y = archive["x"], archive["y"]
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # a damaged zip fails in many ways
+        raise InputError(f"{path}: not an .npz file ({error})") from error
+    y = y.reshape(len(y), -1)[:, 0] if y.ndim and y.size == len(y) else y
+    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or not len(x) or y.dtype.kind not in "iu":
+        raise InputError(f"{path}: x {x.dtype} {x.shape} and y {y.dtype} {y.shape}; y needs one class number per x")
+    return x, y
+
+
+def _progress(done, count, right):
+    """On a terminal only, and not more often than it can be read."""
+    if sys.stderr.isatty() and (done % 50 == 0 or done == count):
+        print(f"\r{done:,} of {count:,}, top-1 {100 * right / done:.2f} %", end="", file=sys.stderr, flush=True)
+
+
+def _progress_end():
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,55 @@
+"""What a user names on the command line -> the bytes of an input tensor."""
+
+import os
+import sys
+
+from edgert.cli import npy
+from edgert.cli.text import shape_text
+from edgert.errors import InputError
+
+MAX_STDIN_BYTES = 2**28
+
+
+def input_bytes(model, index, name):
+    """Bytes of the model's input `index` from a file or '-' (stdin).
+
+    A .npy file is known by its first bytes, the tensor's own bytes by their exact number; all else is a picture.
+    Raises: InputError.
+    """
+    spec = model.inputs[index]
+    if name == "-":
+        data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+        if len(data) > MAX_STDIN_BYTES:
+            raise InputError(f"stdin: more than {MAX_STDIN_BYTES:,} bytes")
+        name = "stdin"
+    elif name.lower().endswith((".npy", ".bin", ".raw")):
+        data = _read_file(name)
+    else:
+        return model.prepare(name)
+    if data[:6] == npy.MAGIC:
+        return _from_npy(model, spec, data, name)
+    if len(data) == spec.nbytes:
+        return data
+    if name != "stdin":
+        raise InputError(f"{name}: {len(data):,} bytes; input {spec.name!r} has {spec.nbytes:,}")
+    return model.prepare(data, name)
+
+
+def _from_npy(model, spec, data, name):
+    dtype, shape, elements = npy.parse(data, name)
+    batched = shape if len(shape) == len(spec.shape) else (1, *shape)
+    if dtype == spec.dtype and batched == tuple(spec.shape):
+        return elements
+    if dtype == "uint8" and len(shape) in (2, 3):
+        return model.prepare(elements.cast("B", shape), name)
+    raise InputError(
+        f"{name}: {dtype} {shape_text(shape)}; input {spec.name!r} is {spec.dtype} {shape_text(spec.shape)}"
+        + (", or a picture (H, W, 3) uint8" if model.metadata.task == "classify" else "")
+    )
+
+
+def _read_file(name):
+    if not os.path.isfile(name):
+        raise InputError(f"{name}: {'not a regular file' if os.path.exists(name) else 'no such file'}")
+    with open(name, "rb") as file:
+        return file.read()

@@ -1,0 +1,42 @@
+"""Arguments that several verbs share."""
+
+import argparse
+
+
+def add_model(parser):
+    parser.add_argument("model", metavar="MODEL", help="model file made by edgert convert")
+
+
+def add_execution(parser):
+    parser.add_argument("--threads", type=positive, metavar="N", help="cores one answer may use")
+    parser.add_argument("--tier", metavar="NAME", help="force a kernel tier (edgert doctor lists them)")
+
+
+def add_json(parser):
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def load(args):
+    """The model of the command line, ready to run."""
+    from edgert.model import load
+
+    return load(args.model, threads=args.threads, tier=args.tier)
+
+
+def positive(text):
+    """argparse type: an int of at least 1."""
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def cores(text):
+    """argparse type: '2' or '0,2' -> {0, 2}, cores that this process may use."""
+    import os
+
+    allowed = os.sched_getaffinity(0)
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and int(word) in allowed for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of cores among {','.join(map(str, sorted(allowed)))}")
+    return {int(word) for word in words}

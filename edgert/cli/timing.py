@@ -1,0 +1,54 @@
+"""Inputs to time a model with, and what a list of times says."""
+
+import os
+from time import perf_counter_ns
+
+
+def example_inputs(session):
+    """Bytes for every input: the file's golden inputs, else a fixed pattern (zeros where words may be indices)."""
+    golden = session.graph.metadata.golden
+    if golden:
+        return [bytes(data) for data in golden[0][0]]
+    sizes = [tensor.nbytes for tensor, _ in session.plan.inputs]
+    pattern = bytes(value * 37 & 255 for value in range(256))
+    return [
+        (pattern * (size // 256 + 1))[:size] if spec.dtype in ("int8", "uint8") else bytes(size)
+        for spec, size in zip(session.inputs, sizes)
+    ]
+
+
+def pin(cores):
+    """Keep this process, its threads included, on these cores."""
+    os.sched_setaffinity(0, cores)
+
+
+def measure(function, runs=None, warmup=10, at_least_ns=2_000_000_000, fewest=20, most=100_000):
+    """Times of single calls in nanoseconds, in order. runs None: until `at_least_ns` have passed."""
+    for _ in range(warmup):
+        function()
+    times, started = [], perf_counter_ns()
+    while len(times) < (runs or fewest) or (
+        runs is None and len(times) < most and perf_counter_ns() - started < at_least_ns
+    ):
+        before = perf_counter_ns()
+        function()
+        times.append(perf_counter_ns() - before)
+    return times
+
+
+def percentile(sorted_times, share):
+    """The smallest of the times that `share` of them do not exceed (nearest rank)."""
+    rank = -(-len(sorted_times) * share // 1)  # ceil
+    return sorted_times[max(0, int(rank) - 1)]
+
+
+def summary(times):
+    """Minimum, median, 95th percentile and mean in nanoseconds, and how many runs."""
+    ordered = sorted(times)
+    return {
+        "runs": len(ordered),
+        "min_ns": ordered[0],
+        "median_ns": percentile(ordered, 0.5),
+        "p95_ns": percentile(ordered, 0.95),
+        "mean_ns": round(sum(ordered) / len(ordered)),
+    }
