@@ -178,13 +178,49 @@ def _work_in_place(graph, steps, sharing, lifetimes):
                 break
 
 
+# What goes first into the arena; none of these orders is best for every graph, and one costs 0.2 ms for 60 blocks.
+_ORDERS = (
+    lambda nbytes, first, last: -nbytes,
+    lambda nbytes, first, last: first,
+    lambda nbytes, first, last: -nbytes * (last - first + 1),
+)
+
+
 def _place(graph, lifetimes):
-    """(blocks by offset, size of the arena): each block, largest first, at the lowest offset free for all its life."""
-    wanted = [(-_align(graph.tensors[root].nbytes), first, last, root) for root, (first, last) in lifetimes.items()]
+    """(blocks by offset, size of the arena): the best of a few greedy placements."""
+    wanted = [(_align(graph.tensors[root].nbytes), *life, root) for root, life in lifetimes.items()]
+    bound = _most_alive(wanted)
+    _check_size(graph, bound, lifetimes)
+    best, best_end = None, None
+    for order in _ORDERS:
+        placed, end = _greedy(sorted(wanted, key=lambda block: (order(*block[:3]), block)))
+        if best is None or end < best_end:
+            best, best_end = placed, end
+        if end == bound or len(wanted) > _MAX_SEARCHED_BLOCKS:
+            break
+    _check_size(graph, best_end, lifetimes)
+    blocks = [Block(root, offset, graph.tensors[root].nbytes, *life) for offset, _, *life, root in sorted(best)]
+    return blocks, best_end + SLACK
+
+
+def _most_alive(wanted):
+    """The most bytes alive at one step: no arena can be smaller."""
+    changes = {}
+    for nbytes, first, last, _ in wanted:
+        changes[first] = changes.get(first, 0) + nbytes
+        changes[last + 1] = changes.get(last + 1, 0) - nbytes
+    alive, most = 0, 0
+    for step in sorted(changes):
+        alive += changes[step]
+        most = max(most, alive)
+    return most
+
+
+def _greedy(wanted):
+    """Put each block at the lowest offset that is free for all its life: ([(start, stop, first, last, root)], end)."""
     search = len(wanted) <= _MAX_SEARCHED_BLOCKS
     placed, end = [], 0
-    for negative, first, last, root in sorted(wanted):
-        nbytes = -negative
+    for nbytes, first, last, root in wanted:
         offset = end
         if search:
             offset = 0
@@ -194,9 +230,7 @@ def _place(graph, lifetimes):
                 offset = max(offset, stop)
         placed.append((offset, offset + nbytes, first, last, root))
         end = max(end, offset + nbytes)
-    blocks = [Block(root, offset, graph.tensors[root].nbytes, *life) for offset, _, *life, root in sorted(placed)]
-    _check_size(graph, end, lifetimes)
-    return blocks, end + SLACK
+    return placed, end
 
 
 def _state_offsets(graph):
