@@ -1,4 +1,4 @@
-"""Python on an emulated Raspberry Pi; `make test-arm` puts into build/arm the unpacked wheels and a copy of the tests."""
+"""Python on an emulated Raspberry Pi. `make test-arm` fills build/arm: the unpacked wheels and a copy of the tests."""
 
 import os
 import subprocess

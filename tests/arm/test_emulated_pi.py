@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgert.session import Session
 from emulated import CORES, PYTHONS, STAGE, TOP, output, start
+
+from edgert.session import Session
 
 pytestmark = pytest.mark.arm
 
