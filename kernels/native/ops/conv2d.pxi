@@ -66,7 +66,7 @@ cdef void row_corrections(int32_t *correction, const Conv *p, const uint8_t *ban
     for y in range(rows):
         for x in range(p.w_out):
             total = 0
-            for s in range(p.gemm.n_segments):
+            for s in range(p.gemm.n_sources):
                 run = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in + p.gemm.segment_offset[s]
                 for j in range(p.gemm.segment_bytes):
                     total += <int32_t>run[j] if ACT_FLIP else <int32_t><int8_t>run[j]
@@ -142,27 +142,18 @@ cdef double[::1] channel_multipliers(x, weight, out, int channels):
     return array("d", [s_in * s / s_out for s in scale])
 
 
-cdef bint weights_fit(const int8_t *weights, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        if weights[i] < WEIGHT_MIN:
-            return False
-    return True
-
-
 cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
     """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
     cdef Conv *p = shape
-    cdef int group_c = p.c_in // p.groups, s
+    cdef int group_c = p.c_in // p.groups, s, i
     cdef bint runs = dilation_w == 1 and p.groups == 1
     x, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
-    if not weights_fit(<const int8_t *><const char *>weights, len(weights)):
-        return None
-    p.gemm.n_segments = kh if runs else kh * kw
+    p.gemm.n_sources = kh if runs else kh * kw
     p.gemm.segment_bytes = kw * group_c if runs else group_c
     p.gemm.channels = p.gemm.out_stride // p.groups
     p.gemm.weight_zero_point = weight.quant.zero_point
+    order = split_segments(&p.gemm, <const int8_t *><const char *>weights, p.gemm.out_stride)
     set_output(&p.gemm.out, out, attrs)
     p.span_h = (kh - 1) * dilation_h + 1
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
@@ -182,14 +173,14 @@ cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, i
     gemm_reserve(&p.gemm, layout, p.groups, offsets)
     gemm_attach(&p.gemm, layout, offsets)
     cdef Py_ssize_t band_row_bytes = <Py_ssize_t>p.w_in * p.c_in if p.in_place else row_bytes
-    for s in range(p.gemm.n_segments):
+    for i, s in enumerate(order):
         if runs:
-            p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
+            p.gemm.segment_offset[i] = s * dilation_h * band_row_bytes
         else:
-            p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
+            p.gemm.segment_offset[i] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
     cdef uintptr_t bias_address = address_of(bias.data) if bias is not None else 0
     gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
-              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point)
+              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, order)
     memcpy(layout.at(), p, sizeof(Conv))
     return make_step(op, <uintptr_t>&conv2d_kernel, layout, scratch)
 

@@ -49,51 +49,80 @@ def bind_dequantize(op, inputs, outputs, attrs):
     return make_step(op, <uintptr_t>&dequantize_kernel, layout)
 
 
-cdef enum CastPair:
-    CAST_INT32_FLOAT, CAST_FLOAT_INT32, CAST_INT8_FLOAT, CAST_INT8_INT32, CAST_INT64_INT32, CAST_INT32_INT64
+cdef enum WordType:
+    FLOAT32, INT8, UINT8, INT16, INT32, INT64, BOOL
+
+WORD_TYPES = {"float32": FLOAT32, "int8": INT8, "uint8": UINT8, "int16": INT16, "int32": INT32, "int64": INT64, "bool": BOOL}
 
 
 cdef struct Cast:
     Py_ssize_t size
-    int pair
+    int source
+    int target
+    double lowest                 # of the target, for floats that do not fit
+    double highest
 
 
-cdef inline int32_t truncate(float v) noexcept nogil:
-    """Toward zero, saturating; NaN is 0."""
+cdef inline int64_t load_integer(const char *x, int type, Py_ssize_t i) noexcept nogil:
+    if type == INT8:
+        return (<const int8_t *>x)[i]
+    if type == INT16:
+        return (<const int16_t *>x)[i]
+    if type == INT32:
+        return (<const int32_t *>x)[i]
+    if type == INT64:
+        return (<const int64_t *>x)[i]
+    return (<const uint8_t *>x)[i]
+
+
+cdef inline void store_integer(char *out, int type, Py_ssize_t i, int64_t word) noexcept nogil:
+    """Keeps the low bits: between integers words wrap."""
+    if type == INT16:
+        (<int16_t *>out)[i] = <int16_t>word
+    elif type == INT32:
+        (<int32_t *>out)[i] = <int32_t>word
+    elif type == INT64:
+        (<int64_t *>out)[i] = word
+    elif type == BOOL:
+        out[i] = word != 0
+    else:
+        out[i] = <char>word
+
+
+cdef inline int64_t truncate(float v, const Cast *p) noexcept nogil:
+    """Toward zero, saturating; NaN is 0. 2**63 is the first float beyond int64."""
     if v != v:
         return 0
-    if v >= 2147483648.0:
-        return 2147483647
-    return <int32_t>v if v > -2147483648.0 else <int32_t>(-2147483647 - 1)
+    if v <= p.lowest:
+        return <int64_t>p.lowest
+    if v >= p.highest:
+        return <int64_t>9223372036854775807 if p.target == INT64 else <int64_t>p.highest
+    return <int64_t>v
 
 
 cdef void cast_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Cast *p = <const Cast *>params
-    cdef const char *x = tensors[0]
-    cdef char *out = tensors[1]
+    cdef const float *reals = <const float *>tensors[0]
     cdef Py_ssize_t i
     for i in range(share(p.size, thread, n_threads), share(p.size, thread + 1, n_threads)):
-        if p.pair == CAST_INT32_FLOAT:
-            (<float *>out)[i] = <float>(<const int32_t *>x)[i]
-        elif p.pair == CAST_FLOAT_INT32:
-            (<int32_t *>out)[i] = truncate((<const float *>x)[i])
-        elif p.pair == CAST_INT8_FLOAT:
-            (<float *>out)[i] = <float>(<const int8_t *>x)[i]
-        elif p.pair == CAST_INT8_INT32:
-            (<int32_t *>out)[i] = (<const int8_t *>x)[i]
-        elif p.pair == CAST_INT64_INT32:
-            (<int32_t *>out)[i] = <int32_t>(<const int64_t *>x)[i]
+        if p.source != FLOAT32 and p.target == FLOAT32:
+            (<float *>tensors[1])[i] = <float>load_integer(tensors[0], p.source, i)
+        elif p.source != FLOAT32:
+            store_integer(tensors[1], p.target, i, load_integer(tensors[0], p.source, i))
+        elif p.target == FLOAT32:
+            (<float *>tensors[1])[i] = reals[i]
+        elif p.target == BOOL:
+            tensors[1][i] = reals[i] != 0
         else:
-            (<int64_t *>out)[i] = (<const int32_t *>x)[i]
+            store_integer(tensors[1], p.target, i, truncate(reals[i], p))
 
 
 def bind_cast(op, inputs, outputs, attrs):
-    pairs = {("int32", "float32"): CAST_INT32_FLOAT, ("float32", "int32"): CAST_FLOAT_INT32, ("int8", "float32"): CAST_INT8_FLOAT,
-             ("int8", "int32"): CAST_INT8_INT32, ("int64", "int32"): CAST_INT64_INT32, ("int32", "int64"): CAST_INT32_INT64}
-    pair = pairs.get((inputs[0].dtype, outputs[0].dtype))
-    if pair is None:
-        return None
     cdef Layout layout = Layout(sizeof(Cast))
     cdef Cast *p = <Cast *>layout.at()
-    p.size, p.pair = inputs[0].size, pair
+    p.size, p.source, p.target = inputs[0].size, WORD_TYPES[inputs[0].dtype], WORD_TYPES[outputs[0].dtype]
+    bits = 8 * item_bytes(outputs[0])
+    signed = p.target != UINT8
+    p.lowest = -(2.0 ** (bits - 1)) if signed else 0.0
+    p.highest = 2.0 ** 63 if bits == 64 else 2.0 ** (bits - 1 if signed else bits) - 1
     return make_step(op, <uintptr_t>&cast_kernel, layout)

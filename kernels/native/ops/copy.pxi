@@ -141,8 +141,9 @@ def bind_slice(op, inputs, outputs, attrs):
 
 def bind_pad(op, inputs, outputs, attrs):
     x, out = inputs[0], outputs[0]
-    if attrs.get("mode", "constant") != "constant":
-        return None
+    mode = attrs.get("mode", "constant")
+    if mode != "constant":
+        return make_copy(op, inputs, out, mirrored_boxes(x.shape, attrs["before"], attrs["after"], mode, out.shape))
     from struct import pack
     formats = {"int8": "b", "uint8": "B", "bool": "?", "int16": "h", "int32": "i", "int64": "q", "float32": "f"}
     value = attrs.get("value", x.quant.zero_point if x.quant is not None else 0)
@@ -150,6 +151,25 @@ def bind_pad(op, inputs, outputs, attrs):
     to_stride = strides_of(out.shape)
     offset = sum([b * s for b, s in zip(attrs["before"], to_stride)])
     return make_copy(op, inputs, out, [(0, 0, offset, x.shape, strides_of(x.shape), to_stride)], fill)
+
+
+def mirrored_boxes(shape, before, after, mode, out_shape):
+    """Three pieces along each dimension: the mirrored beginning, the input, its mirrored end. Every combination is a box.
+
+    "reflect" leaves the edge element out of the mirror image, "symmetric" repeats it.
+    """
+    edge = 1 if mode == "reflect" else 0
+    boxes = [(0, 0, [], [], [])]
+    for n, b, a, stride, to_stride in zip(shape, before, after, strides_of(shape), strides_of(out_shape)):
+        # (length, first element read, direction, first element written)
+        pieces = [(b, b - 1 + edge, -1, 0), (n, 0, 1, b), (a, n - 1 - edge, -1, b + n)]
+        boxes = [
+            (start + first * stride, to + place * to_stride, size + [length], walk + [step * stride], steps + [to_stride])
+            for start, to, size, walk, steps in boxes
+            for length, first, step, place in pieces
+            if length
+        ]
+    return [(0, *box) for box in boxes]
 
 
 def bind_transpose(op, inputs, outputs, attrs):

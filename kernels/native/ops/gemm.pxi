@@ -5,7 +5,8 @@
 # they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4.
 
 cdef struct Gemm:
-    int n_segments
+    int n_segments                # runs the kernel reads
+    int n_sources                 # runs that exist; more are read where a weight is below WEIGHT_MIN, see split_segments
     int segment_groups            # groups of 4 bytes in a run
     int segment_bytes
     int channels                  # output channels of one group of the conv
@@ -125,31 +126,58 @@ cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -
     return 0
 
 
-cdef int32_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *weights) noexcept nogil:
+cdef list split_segments(Gemm *g, const int8_t *weights, Py_ssize_t channels):
+    """Which source run each run of the kernel reads. dot4 is exact for weights from WEIGHT_MIN (-127 on some instruction
+    sets); a run with smaller ones is read a second time, at the end, with what was left of them as weights."""
+    cdef Py_ssize_t s, c, j
+    cdef const int8_t *run
+    cdef list order = list(range(g.n_sources))
+    for s in range(g.n_sources if WEIGHT_MIN > -128 else 0):
+        for c in range(channels):
+            run = weights + (c * g.n_sources + s) * g.segment_bytes
+            if smallest(run, g.segment_bytes) < WEIGHT_MIN:
+                order.append(s)
+                break
+    g.n_segments = len(order)
+    return order
+
+
+cdef int smallest(const int8_t *values, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int8_t least = 127
+    for i in range(count):
+        least = min(least, values[i])
+    return least
+
+
+cdef int64_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *weights, list order):
     """Put one output channel into its lane of a panel; returns the sum of its weights."""
-    cdef int s, j
-    cdef int32_t total = 0
+    cdef Py_ssize_t s, j, source
+    cdef int whole, part
+    cdef int64_t total = 0
     for s in range(g.n_segments):
+        source = order[s]
         for j in range(g.segment_bytes):
-            panel[((<Py_ssize_t>s * g.segment_groups + j // 4) * LANES * 4) + w_index(lane, j % 4)] = weights[0]
-            total += weights[0]
-            weights += 1
+            whole = weights[source * g.segment_bytes + j]
+            part = max(whole, WEIGHT_MIN) if s < g.n_sources else whole - max(whole, WEIGHT_MIN)
+            panel[((s * g.segment_groups + j // 4) * LANES * 4) + w_index(lane, j % 4)] = <int8_t>part
+            total += part
     return total
 
 
-cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point) except -1:
-    """Pack weights (groups * channels, n_segments * segment_bytes) and fold what does not depend on the activations.
+cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list order) except -1:
+    """Pack weights (groups * channels, n_sources * segment_bytes) and fold what does not depend on the activations.
 
     The kernel sums X * W with X = x + ACT_FLIP as stored; wanted is the sum of (x - zx) * (w - zw). What is left over,
     per channel, goes into the bias; -zw * sum(X) differs per row and is the `correction`.
     """
-    cdef Py_ssize_t depth = <Py_ssize_t>g.n_segments * g.segment_bytes, lane
+    cdef Py_ssize_t depth = <Py_ssize_t>g.n_sources * g.segment_bytes, lane
     cdef int64_t shift = x_zero_point + ACT_FLIP
     cdef int64_t folded
     cdef int channel
     for channel in range(groups * g.channels):
         lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
-        folded = pack_channel(g.weights + (lane // LANES) * g.panel_bytes, g, lane % LANES, weights + channel * depth)
+        folded = pack_channel(g.weights + (lane // LANES) * g.panel_bytes, g, lane % LANES, weights + channel * depth, order)
         folded = -shift * folded + shift * g.weight_zero_point * depth + (bias[channel] if bias != NULL else 0)
         g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
         g.multiplier[lane] = <float>multipliers[channel]

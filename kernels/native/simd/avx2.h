@@ -8,7 +8,7 @@
 #define TILE_ROWS 4      /* 4 rows x 2 vectors: 8 accumulators of 16 registers */
 #define TILE_VECS 2
 #define ACT_FLIP 0
-#define WEIGHT_MIN (-127)
+#define WEIGHT_MIN (-127) /* see split_segments */
 #define DW_CHANNELS 16
 #define DW_VECS 2
 #define DW_WEIGHT_MAX 32767

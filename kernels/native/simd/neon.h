@@ -2,7 +2,7 @@
    share an int16 (2 * 128 * 127 < 2**15, hence WEIGHT_MIN) and one pairwise add widens them to the lane they belong to. */
 #include "neon_common.h"
 
-#define WEIGHT_MIN (-127)
+#define WEIGHT_MIN (-127) /* see split_segments */
 
 typedef int8x8x2_t x4v;  /* val[0]: activations 0 and 1 four times, val[1]: 2 and 3 */
 
