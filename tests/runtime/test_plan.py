@@ -186,6 +186,13 @@ def test_states_outlive_runs_and_are_shared_by_plans_of_different_lengths(progra
     assert np.frombuffer(run(fresh, [ones])[0], np.float32).tolist() == [6.0] * 4
 
 
+def test_a_node_may_not_rearrange_the_state_it_reads():
+    tensors = [int8("x", 2, 2), int8("state", 2, 2, state=True), int8("y", 2, 2)]
+    nodes = [Node("transpose", (1,), (1,), {"perm": (1, 0)}), Node("add", (0, 1), (2,))]
+    with pytest.raises(ModelFormatError, match="'state' while it writes it"):
+        plan.make(graph_of(tensors, nodes, (0,), (2,)))
+
+
 @pytest.mark.parametrize("tokens", [None, 0, -1, 1.5, True])
 def test_a_wrong_number_of_tokens_is_an_input_error(tokens):
     with pytest.raises(InputError, match="tokens"):

@@ -166,6 +166,13 @@ def test_the_number_of_tokens_follows_the_input():
         counting.run([np.ones((2, 3), np.float32)])
 
 
+def test_plans_of_many_lengths_are_not_all_kept():
+    counting = Session(writer.to_bytes(counting_graph()), threads=1)
+    for n in range(1, 30):
+        counting.run([np.zeros((n, 4), np.float32)])
+    assert len(counting._plans) == 8
+
+
 def test_profile_times_every_step(summing):
     for buffers in (None, [A, B]):
         result = summing.profile(buffers, runs=3)

@@ -1,0 +1,163 @@
+"""The import arrows of docs/architecture.md, read from the source of every module, and the size of files."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Unit -> what it may import of ours. A unit is the longest prefix listed; `errors` is everyone's.
+ARROWS = {
+    "edgert": ("edgert.model", "edgert.errors"),
+    "edgert.__main__": ("edgert.cli",),
+    "edgert.errors": (),
+    "edgert.optional": (),
+    "edgert.graph": (),
+    "edgert.numerics": ("edgert.graph", "edgert.shapes"),
+    "edgert.shapes": ("edgert.graph",),
+    "edgert.opset": ("edgert.graph", "edgert.shapes", "edgert.numerics"),
+    "edgert.macs": ("edgert.graph",),
+    "edgert.format": ("edgert.graph", "edgert.opset"),
+    "edgert.storage": ("edgert.graph",),
+    "edgert.plan": ("edgert.graph", "edgert.opset", "edgert.storage", "kernels.tiers", "kernels.native"),
+    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph"),
+    "edgert.vision": ("edgert.optional",),
+    "edgert.model": ("edgert.session", "edgert.vision"),
+    "edgert.convert": ("edgert", "edgert.graph", "edgert.opset", "edgert.shapes", "edgert.numerics", "edgert.format",
+                       "kernels.reference", "kernels.requant", "kernels.coordinates"),
+    "edgert.cli": ("edgert", "edgert.model", "edgert.session", "edgert.plan", "edgert.format", "edgert.graph",
+                   "edgert.macs", "edgert.optional", "edgert.vision", "kernels.tiers", "kernels.native"),
+    "edgert.cli.convert": ("edgert.cli", "edgert.convert", "edgert.format"),
+    "kernels.tiers": ("kernels.cpu",),
+    "kernels.cpu": ("kernels.native",),
+    "kernels.native": (),
+    "kernels.requant": (),
+    "kernels.coordinates": ("kernels.requant",),
+    "kernels.reference": ("kernels.requant", "kernels.coordinates"),
+    "kernels": (),
+}  # fmt: skip
+
+# Unit -> packages of others that it may import, at any depth. Not listed: the standard library alone.
+FOREIGN = {
+    "edgert.format": {"flatbuffers"},
+    "edgert.plan": {"numpy"},
+    "edgert.session": {"numpy"},
+    "edgert.vision": {"PIL"},
+    "edgert.convert": {"numpy", "flatbuffers"},
+    "edgert.cli.convert": {"numpy"},
+    "kernels.reference": {"numpy"},
+    "kernels.requant": {"numpy"},
+    "kernels.coordinates": {"numpy"},
+}
+
+# What a process that only answers must not pay for: no import of these at the top of a device module.
+DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "session", "model", "__init__",
+               "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
+SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
+        "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip
+
+MAX_LINES = 400
+LONGER = {}  # path -> why one file is better than two
+
+
+def modules():
+    for top in ("edgert", "kernels"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            yield pytest.param(name, path, id=name)
+
+
+def imports(path, name):
+    """(imported module, whether every process pays for it) for each import; relative ones made absolute."""
+    tree = ast.parse(path.read_text(), str(path))
+    deferred = (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)
+    later = {id(node) for outer in ast.walk(tree) if isinstance(outer, deferred) for node in ast.walk(outer)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names = [
+                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module for alias in node.names
+            ]
+        else:
+            continue
+        for imported in names:
+            yield ours(imported), id(node) not in later
+
+
+def ours(module):
+    """`edgert.kernels` is the installed name of the folder kernels/."""
+    return module.removeprefix("edgert.") if module.startswith("edgert.kernels") else module
+
+
+def is_module(name):
+    path = ROOT / ours(name).replace(".", "/")
+    return path.with_suffix(".py").exists() or path.is_dir() or path.with_suffix(".pyx").exists()
+
+
+def unit(module, units):
+    fitting = [name for name in units if module == name or module.startswith(name + ".")]
+    return max(fitting, key=len, default=None)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()))
+def test_imports_follow_the_arrows(name, path):
+    home = unit(name, ARROWS)
+    foreign = FOREIGN.get(unit(name, FOREIGN), set())
+    for imported, _ in imports(path, name):
+        top = imported.split(".")[0]
+        if top in ("edgert", "kernels"):
+            target = unit(imported, ARROWS)
+            allowed = target in (home, "edgert.errors", *ARROWS[home]) or (
+                target == "kernels" and home.startswith("kernels")
+            )
+            assert allowed, f"{name} imports {imported}: no arrow from {home} to {target}"
+        else:
+            assert top in foreign or is_standard(top), f"{name} imports {imported}"
+
+
+def is_standard(top):
+    return top in sys.stdlib_module_names or top in ("_sha2", "_sha256")  # one or the other, by Python's version
+
+
+def test_kernels_never_import_the_package():
+    for parameter in modules():
+        name, path = parameter.values
+        if name.startswith("kernels"):
+            assert not [m for m, _ in imports(path, name) if m.startswith("edgert")], name
+
+
+def test_only_its_verb_imports_the_converter():
+    for parameter in modules():
+        name, path = parameter.values
+        if not name.startswith(("edgert.convert", "edgert.cli.convert")):
+            assert not [m for m, _ in imports(path, name) if m.startswith("edgert.convert")], name
+
+
+@pytest.mark.parametrize("module", DEVICE_CORE)
+def test_the_device_core_imports_nothing_slow_at_the_top(module):
+    path = ROOT / "edgert" / f"{module}.py"
+    slow = {
+        m for m, at_top in imports(path, f"edgert.{module.replace('/', '.')}") if at_top and m.split(".")[0] in SLOW
+    }
+    assert not slow
+
+
+def sources():
+    suffixes = (".py", ".pyx", ".pxi", ".pxd", ".h", ".js", ".css")
+    for top in ("edgert", "kernels", "models", "tests", "tools"):
+        yield from (path for path in sorted((ROOT / top).rglob("*")) if path.suffix in suffixes and path.is_file())
+
+
+def test_no_file_is_longer_than_a_reader_can_hold():
+    generated = "Generated by Cython"
+    for path in sources():
+        lines = path.read_text().splitlines()
+        name = str(path.relative_to(ROOT))
+        if name not in LONGER and not (lines and generated in lines[0]):
+            assert len(lines) <= MAX_LINES, f"{name} has {len(lines)} lines"
