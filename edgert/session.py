@@ -8,6 +8,8 @@ from edgert.errors import InputError
 from edgert.format import reader
 from edgert.graph import TOKENS
 
+_KEPT_PLANS = 8  # of different numbers of tokens
+
 
 class Session:
     """A model ready to run. Two threads may call it: one waits for the other.
@@ -34,6 +36,8 @@ class Session:
     def plan_for(self, tokens):
         """The plan for this number of tokens (None if the model has none), made when first used; all share states."""
         if tokens not in self._plans:
+            if len(self._plans) == _KEPT_PLANS:
+                del self._plans[next(iter(self._plans))]
             made = plan.make(self.graph, self.tier, self.threads, tokens, self._state)
             self._state = made.state
             self._plans[tokens] = made

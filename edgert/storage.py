@@ -34,6 +34,7 @@ class Storage(Record):
 
 def plan_storage(graph):
     """Decide sharing, lifetimes and offsets. The graph has no symbolic dimension."""
+    _check_states(graph)
     sharing = _Sharing(graph)
     elided = sharing.share_copies()
     steps = [index for index in range(len(graph.nodes)) if index not in elided]
@@ -48,6 +49,16 @@ def plan_storage(graph):
 
 def _align(n):
     return -(-n // ALIGNMENT) * ALIGNMENT
+
+
+def _check_states(graph):
+    """A node that reads the state it writes must be done with each word when it overwrites it."""
+    for index, node in enumerate(graph.nodes):
+        out = node.outputs[0]
+        if graph.tensors[out].state and out in node.inputs and node.op not in IN_PLACE_OPS:
+            raise ModelFormatError(
+                f"node {index} {node.name!r} ({node.op}) reads state {graph.tensors[out].name!r} while it writes it"
+            )
 
 
 class _Sharing:
