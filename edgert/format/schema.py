@@ -31,7 +31,8 @@ class Table:
         self.name = name
         self.fields = tuple(part[0] for part in parts)
         self.formats = tuple(part[1] for part in parts)
-        self.defaults = [int(part[2]) if len(part) > 2 else 0 for part in parts]
+        # A field that is left out reads as its default, so a real number's must be a float: 0.0 is not the int 0.
+        self.defaults = [int(part[2]) if len(part) > 2 else 0.0 if part[1] in "fd" else 0 for part in parts]
 
 
 QUANT = Table("Quant", "scale:O", "zero_point:i", "axis:i=-1")
