@@ -37,9 +37,10 @@ def load(path, name=None, **options):
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
     draft, data = importers.load(path, name)
-    passes.run(draft)
-    graph = draft.finish()
     try:
+        opset.validate(draft.finish())  # passes may rely on it as kernels do
+        passes.run(draft)
+        graph = draft.finish()
         opset.validate(graph)
         described = metadata.describe(graph, draft, path, data, **options)
         graph = graph.replace(metadata=described)

@@ -43,14 +43,20 @@ class Draft:
     def emit(self, op, inputs, outputs, attrs=None, name=""):
         """Adds a node; one whose inputs are all constant is computed now, and its output becomes a constant."""
         node = Node(op, tuple(inputs), tuple(outputs), attrs or {}, name)
-        specs = [self.tensors[i] for i in node.outputs]
-        if all(i < 0 or self.tensors[i].is_constant for i in node.inputs) and _size(specs) <= MAX_FOLDED_BYTES:
-            arrays = evaluate.node(node, self.tensors, {i: self.value(i) for i in node.inputs if i >= 0})
-            self.fused["constant folded"] += 1
-            for i, array in zip(node.outputs, arrays):
-                self.tensors[i] = self.tensors[i].replace(data=memoryview(array.tobytes()))
-        else:
+        if not self._fold(node):
             self.nodes.append(node)
+
+    def _fold(self, node):
+        """Whether the node's output is constant, and is computed now."""
+        constant = all(i < 0 or self.tensors[i].is_constant for i in node.inputs)
+        if not constant or sum(self.tensors[i].nbytes for i in node.outputs) > MAX_FOLDED_BYTES:
+            return False
+        evaluate.check(node, self.tensors)
+        arrays = evaluate.node(node, self.tensors, {i: self.value(i) for i in node.inputs if i >= 0})
+        for i, array in zip(node.outputs, arrays):
+            self.tensors[i] = self.tensors[i].replace(data=memoryview(array.tobytes()))
+        self.fused["constant folded"] += 1
+        return True
 
     def derive(self, op, inputs, attrs, name, dtype, quant, shape=None):
         """Adds a node and its output, whose shape follows from the inputs (or is `shape`); returns its index."""
@@ -120,10 +126,6 @@ class Draft:
         nodes = [_renumber(node, place) for node in self.nodes]
         inputs, outputs = (tuple([place[i] for i in ends]) for ends in (self.inputs, self.outputs))
         return Graph(self.name, tuple(tensors), tuple(nodes), inputs, outputs, metadata or Metadata())
-
-
-def _size(specs):
-    return sum([spec.nbytes for spec in specs])
 
 
 def _renumber(node, place):

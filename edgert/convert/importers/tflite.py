@@ -127,6 +127,8 @@ class Site:
         self._importer, self.draft = importer, importer.draft
         self.file_tensors = importer.file_tensors
         self.inputs, self.outputs = operator.inputs, operator.outputs
+        if not self.outputs:
+            raise ConversionError("has no outputs")
         for index in self.outputs:
             importer.check_index(index)
         if len(set(self.outputs)) != len(self.outputs) or any(i in importer.placed for i in self.outputs):
@@ -197,7 +199,7 @@ class Site:
     def requantised(self, x, quant):
         """Draft tensor `x` with its values in another quantisation; itself where that is the same."""
         tensor = self.draft.tensors[x]
-        if tensor.dtype != "int8" or tensor.quant == quant:
+        if tensor.dtype != "int8" or quant is None or tensor.quant == quant:
             return x
         return self.lookup(x, tables.build([], tensor.quant, quant), quant)
 
@@ -211,6 +213,9 @@ class Site:
 
     def define(self, index, k=0):
         """Makes draft tensor `index` the operator's output `k`."""
+        tensor, declared = self.draft.tensors[index], self.declared(k)
+        if tensor.dtype != declared.dtype:
+            raise ConversionError(f"gives {tensor.dtype}, but '{declared.name}' is {declared.dtype}")
         self._importer.placed[self.outputs[k]] = index
         return index
 

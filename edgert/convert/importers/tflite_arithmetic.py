@@ -79,6 +79,8 @@ def gelu(site):
 
 def _table(site, function):
     x, quant = site.spec(0), site.declared().quant
+    if site.declared().dtype != "int8":
+        raise Unsupported(f"the operand is int8, the result {site.declared().dtype}")
     site.define(site.lookup(site.input(0), tables.build([function], x.quant, quant), quant))
 
 

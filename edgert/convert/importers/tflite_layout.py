@@ -191,7 +191,7 @@ def _inserted(shape, axis):
 def concatenation(site):
     if site.options.fused_activation_function:
         raise Unsupported("it has a fused activation")
-    parts = [site.input(k) for k in range(len(site.inputs))]
+    parts = [site.input(k) for k in range(max(len(site.inputs), 1))]
     parts = [i for i in parts if site.draft.tensors[i].size] or parts
     axis = site.axis(site.options.axis, len(site.draft.tensors[parts[0]].shape))
     _join(site, parts, axis)

@@ -4,8 +4,9 @@ import numpy as np
 
 from edgert.convert.importers.tflite_schema import TENSOR_TYPES
 from edgert.convert.unsupported import Unsupported
-from edgert.errors import ConversionError
+from edgert.errors import ConversionError, ModelFormatError
 from edgert.graph import MAX_DIM, MAX_RANK, Quant, Tensor
+from edgert.numerics import check_quant
 
 # The file's type -> ours. uint8 words are shifted to int8, narrow constants are widened.
 DTYPES = {
@@ -68,7 +69,13 @@ class TensorTable:
         quant = self._quant(table, type_name, shape) if dtype in ("int8", "int16") else None
         if quant is None and dtype == "int8":
             quant = Quant((1.0,), -128 if type_name == "uint8" else 0)
-        return Tensor(name, dtype, shape, quant, data)
+        tensor = Tensor(name, dtype, shape, quant, data)
+        if quant is not None:
+            try:
+                check_quant(tensor)
+            except ModelFormatError as error:
+                raise ConversionError(f"tensor '{name}' {error}") from None
+        return tensor
 
     def _quant(self, table, type_name, shape):
         quantization = table.quantization

@@ -17,7 +17,7 @@ MAX_ROUNDS = 16
 
 
 def run(draft):
-    """All passes; counts go to `draft.fused`."""
+    """All passes, on a draft whose graph is valid; counts go to `draft.fused`."""
     draft.drop_unused()
     for _ in range(MAX_ROUNDS):
         changed = 0
