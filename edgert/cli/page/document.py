@@ -7,6 +7,7 @@ from edgert.cli.page.arena_svg import alive_bytes, draw_arena
 from edgert.cli.page.graph_svg import draw_graph, kernel_text, tier_class
 from edgert.cli.text import bytes_text, count_text, shape_text
 
+_TIER_WORDS = {"none": "no step needed"}
 _MANY = 40  # rows of a table before the rest folds away
 
 
@@ -106,7 +107,7 @@ def _legend(facts):
     for node in facts["nodes"]:
         counts[node["tier"]] = counts.get(node["tier"], 0) + 1
     items = "".join(
-        f'<li class="{tier_class(tier)}"><i></i>{escape(tier)} <b>{count}</b></li>'
+        f'<li class="{tier_class(tier)}"><i></i>{escape(_TIER_WORDS.get(tier, tier))} <b>{count}</b></li>'
         for tier, count in sorted(counts.items(), key=lambda item: -item[1])
     )
     return f'<ul class="legend">{items}</ul>'
@@ -142,12 +143,11 @@ def _tensor_table(facts):
     most = tensors[0]["bytes"] if tensors else 0
     rows = [
         f'<tr><td class=name title="{escape(t["name"])}">{escape(t["name"])}</td>'
-        f"<td>{t['role']}</td><td>{t['dtype']}</td>"
-        f"<td class=mono>{shape_text(t['shape'])}</td><td class=mono>{escape(quant_text(t))}</td>"
-        f"{_bar_cell(t['bytes'], most, bytes_text)}</tr>"
+        f"{_bar_cell(t['bytes'], most, bytes_text)}<td>{t['role']}</td><td>{t['dtype']}</td>"
+        f"<td class=mono>{shape_text(t['shape'])}</td><td class=mono>{escape(quant_text(t))}</td></tr>"
         for t in tensors
     ]
-    head = "<tr><th>name<th>role<th>type<th>shape<th>scale, zero point<th class=n>bytes<th></tr>"
+    head = "<tr><th>name<th class=n>bytes<th><th>role<th>type<th>shape<th>scale, zero point</tr>"
     table = '<div class="wide"><table><thead>{}</thead><tbody>{}</tbody></table></div>'
     shown = table.format(head, "".join(rows[:_MANY]))
     if len(rows) <= _MANY:
@@ -157,13 +157,13 @@ def _tensor_table(facts):
 
 
 def quant_text(tensor):
-    """'0.0235, -3'; per channel: the range of the scales and how many."""
+    """'0.0235, -3'; per channel how many scales and their range."""
     scale = tensor["scale"]
     if not scale:
         return ""
     if len(scale) == 1:
         return f"{scale[0]:.4g}, {tensor['zero_point']}"
-    return f"{min(scale):.3g} … {max(scale):.3g} ({len(scale)} channels)"
+    return f"{len(scale)} of {min(scale):.3g} … {max(scale):.3g}"
 
 
 def _about(facts):
@@ -176,7 +176,7 @@ def _about(facts):
         )
     if facts["labels"]:
         pairs["labels"] = ", ".join(facts["labels"][:12]) + (" …" if len(facts["labels"]) > 12 else "")
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in pairs.items())
+    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in pairs.items() if value)
     about = f'<section><h2>Where it comes from</h2><dl class="about">{rows}</dl></section>' if rows else ""
     if facts["report"]:
         about += f"<section><h2>Conversion report</h2><pre>{escape(facts['report'])}</pre></section>"

@@ -5,9 +5,9 @@ from html import escape
 from edgert.cli.page.layout import place
 from edgert.cli.text import bytes_text, count_text, shape_text, shorten
 
-CARD_WIDTH, CARD_HEIGHT = 248, 46
+CARD_WIDTH, CARD_HEIGHT = 236, 46
 LANE_WIDTH = 22
-COLUMN_GAP = 22
+COLUMN_GAP = 18
 ROW_HEIGHT = 78
 MARGIN = 16
 MAX_DRAWN_NODES = 2000  # more is no picture any more, and a page of tens of megabytes
@@ -73,7 +73,7 @@ def _node_card(node, facts, most_macs):
         f'<path class="stripe" d="M5 0 H4 A4 4 0 0 0 0 5 V{CARD_HEIGHT - 5} A4 4 0 0 0 4 {CARD_HEIGHT} H5 z"/>'
         f'<text class="op" x="14" y="19">{escape(shorten(node["op"], 20))}</text>'
         f'<text class="shape" x="{CARD_WIDTH - 8}" y="19" text-anchor="end">{escape(shorten(shapes, 18))}</text>'
-        f'<text class="kernel" x="14" y="35">{escape(shorten(kernel_text(node), 38))}</text>{bar if share else ""}'
+        f'<text class="kernel" x="14" y="35">{escape(shorten(runs_as(node), 38))}</text>{bar if share else ""}'
     )
 
 
@@ -109,6 +109,14 @@ def _edge(vertices, source, target, tensor, route):
 def kernel_text(node):
     """The kernel's name without the instruction set that the tier says already."""
     return node["kernel"].removesuffix(f"__{node['tier']}")
+
+
+def runs_as(node):
+    """The tier in words, as colour alone does not reach everyone, and the kernel where its name adds to the op's."""
+    kernel = kernel_text(node)
+    if node["tier"] == "none":
+        return kernel
+    return node["tier"] if kernel == node["op"] else f"{node['tier']} · {kernel}"
 
 
 def tier_class(tier):
