@@ -3,7 +3,6 @@
 import sys
 
 from edgert.cli import machine, options, timing
-from edgert.cli.facts import tier_counts
 from edgert.cli.text import time_text
 
 EXAMPLE = """
@@ -27,7 +26,7 @@ def run(args):
     session = options.load(args).session
     inputs = timing.example_inputs(session)
     result = timing.summary(timing.measure(lambda: session.run_buffers(inputs), args.runs, args.warmup))
-    tiers = tier_counts(session.plan)
+    tiers = options.tier_counts(session.plan)
     if args.json:
         import json
 

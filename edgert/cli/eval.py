@@ -5,7 +5,6 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options
-from edgert.cli.facts import tier_counts
 from edgert.cli.text import time_text
 from edgert.errors import InputError
 
@@ -56,7 +55,7 @@ def run(args):
 
 def _report(args, model, result, run_ns):
     each_ns = run_ns / result["samples"]
-    tiers = tier_counts(model.session.plan)
+    tiers = options.tier_counts(model.session.plan)
     if args.json:
         import json
 

@@ -2,19 +2,12 @@
 
 import os
 
+from edgert.cli.options import tier_counts
 from edgert.graph import TOKENS
 from edgert.macs import node_macs
 
 ELIDED = "none"  # the tier of a node that needs no step
 _WHY_ELIDED = {"view": "a view of its input", "placed": "its inputs are made in place"}
-
-
-def tier_counts(plan):
-    """Dict from tier to how many nodes it runs, most first; nodes that need no step are left out."""
-    counts = {}
-    for _, tier, _, _ in plan.steps:
-        counts[tier] = counts.get(tier, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def gather(session, path):

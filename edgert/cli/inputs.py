@@ -3,7 +3,6 @@
 import os
 import sys
 
-from edgert.cli import npy
 from edgert.cli.text import shape_text
 from edgert.errors import InputError
 
@@ -26,7 +25,7 @@ def input_bytes(model, index, name):
         data = _read_file(name)
     else:
         return model.prepare(name)
-    if data[:6] == npy.MAGIC:
+    if data[:6] == b"\x93NUMPY":
         return _from_npy(model, spec, data, name)
     if len(data) == spec.nbytes:
         return data
@@ -36,11 +35,13 @@ def input_bytes(model, index, name):
 
 
 def _from_npy(model, spec, data, name):
+    from edgert.cli import npy
+
     dtype, shape, elements = npy.parse(data, name)
     batched = shape if len(shape) == len(spec.shape) else (1, *shape)
     if dtype == spec.dtype and batched == tuple(spec.shape):
         return elements
-    if dtype == "uint8" and len(shape) in (2, 3):
+    if dtype == "uint8" and len(shape) in (2, 3) and 0 not in shape:
         return model.prepare(elements.cast("B", shape), name)
     raise InputError(
         f"{name}: {dtype} {shape_text(shape)}; input {spec.name!r} is {spec.dtype} {shape_text(spec.shape)}"

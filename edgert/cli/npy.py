@@ -5,7 +5,6 @@ Source: NumPy Enhancement Proposal 1, format versions 1.0 to 3.0.
 
 from edgert.errors import InputError
 
-MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000
 _DTYPES = {
     "|i1": "int8",
@@ -45,7 +44,7 @@ def _header(data, name):
     start = 12 if wide else 10
     length = int.from_bytes(data[8:start], "little")
     text = bytes(data[start : start + length])
-    if bytes(data[:6]) != MAGIC or length > _MAX_HEADER or len(text) != length:
+    if bytes(data[:6]) != b"\x93NUMPY" or length > _MAX_HEADER or len(text) != length:
         raise InputError(f"{name}: damaged .npy header")
     from ast import literal_eval
 

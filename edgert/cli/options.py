@@ -23,6 +23,14 @@ def load(args):
     return load(args.model, threads=args.threads, tier=args.tier)
 
 
+def tier_counts(plan):
+    """Dict from tier to how many nodes it runs, most first; nodes that need no step are left out."""
+    counts = {}
+    for _, tier, _, _ in plan.steps:
+        counts[tier] = counts.get(tier, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
 def positive(text):
     """argparse type: an int of at least 1."""
     value = int(text) if text.isascii() and text.isdigit() else 0

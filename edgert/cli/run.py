@@ -5,7 +5,6 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options
-from edgert.cli.facts import tier_counts
 from edgert.cli.text import shape_text, time_text
 from edgert.errors import EdgertError, InputError
 
@@ -64,7 +63,7 @@ def _answer(model, answer, name, buffers, args):
     outputs = model.run_buffers(buffers)
     elapsed_ns = perf_counter_ns() - started
     result = answer(model, outputs, args.top)
-    tiers = tier_counts(model.session.plan)
+    tiers = options.tier_counts(model.session.plan)
     if args.json:
         import json
 

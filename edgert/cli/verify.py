@@ -50,11 +50,10 @@ def _tiers(args):
 
 def _check_golden(args, tier):
     """(number of golden vectors that came out right, tiers that ran). Raises: EdgertError at the first that did not."""
-    from edgert.cli.facts import tier_counts
     from edgert.session import Session
 
     session = Session(args.model, threads=args.threads, tier=tier)
-    ran = tier_counts(session.plan)
+    ran = options.tier_counts(session.plan)
     golden = session.graph.metadata.golden
     for number, (inputs, expected) in enumerate(golden):
         for spec, want, got in zip(session.outputs, expected, session.run_buffers(inputs)):
