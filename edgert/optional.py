@@ -4,17 +4,21 @@ import sys
 
 from edgert.errors import EdgertError
 
+PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers"}  # module -> what pip calls it
+_DEBIAN = {"pillow": "pil"}
 
-def require(module, package, purpose):
-    """Import `module`, or say in one line what it was for and how to install `package`.
+
+def require(module, purpose):
+    """Import `module`, or say in one line what it was for and how to install its package.
 
     Raises: EdgertError.
     """
     try:
         return __import__(module, fromlist=["_"])
-    except ImportError as error:
-        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
             raise
+        package = PACKAGES[error.name]
         raise EdgertError(f"{purpose} needs {package}: {install_command(package)}") from error
 
 
@@ -23,9 +27,6 @@ def install_command(package):
     if _is_externally_managed():
         return f"apt install python3-{_DEBIAN.get(package, package)}"
     return f"{sys.executable or 'python3'} -m pip install {package}"
-
-
-_DEBIAN = {"pillow": "pil"}
 
 
 def _is_externally_managed():

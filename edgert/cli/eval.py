@@ -98,7 +98,7 @@ def _class_index(model, folder, where):
 def _npz_samples(model, args):
     from edgert.optional import require
 
-    numpy = require("numpy", "numpy", "reading .npz files")
+    numpy = require("numpy", "reading .npz files")
     x, y = _npz_arrays(numpy, args.data)
     spec = model.inputs[0]
     if x.dtype == numpy.dtype(spec.dtype) and x.shape[1:] == tuple(spec.shape[1:]):

@@ -32,6 +32,13 @@ def main(argv=None):
         return code
     except EdgertError as error:
         return _fail(error, error.exit_code, debug)
+    except ModuleNotFoundError as error:
+        from edgert.optional import PACKAGES, install_command
+
+        if error.name not in PACKAGES:
+            raise
+        package = PACKAGES[error.name]
+        return _fail(f"this needs {package}: {install_command(package)}", 1, debug)
     except BrokenPipeError:
         _discard_stdout()
         return BROKEN_PIPE

@@ -37,7 +37,7 @@ def open_picture(source, name, mode, at_least):
     several times faster and what keeps a 12-megapixel photo from filling a small Pi's memory.
     Raises: InputError if it is no picture, a damaged one, or claims more than MAX_PIXELS.
     """
-    image_module = require("PIL.Image", "pillow", "reading pictures")
+    image_module = require("PIL.Image", "reading pictures")
     if isinstance(source, image_module.Image):
         return _decoded(source, name, mode)
     with _open_file(source, name) as file:
@@ -75,7 +75,7 @@ def _identify(file, name):
     if not known:
         raise InputError(f"{name}: not a picture that edgert reads (it begins with {start[:8].hex(' ')})")
     [(module, class_name)] = known
-    plugin = require(f"PIL.{module}", "pillow", "reading pictures")
+    plugin = require(f"PIL.{module}", "reading pictures")
     try:
         picture = getattr(plugin, class_name)(file, name)
     except Exception as error:  # a decoder fed with noise fails in any way it likes

@@ -134,7 +134,7 @@ def _array_pixels(image, name):
 def _picture_of(pixels, height, width, channels):
     from edgert.optional import require
 
-    image_module = require("PIL.Image", "pillow", "resizing pictures")
+    image_module = require("PIL.Image", "resizing pictures")
     return image_module.frombuffer("L" if channels == 1 else "RGB", (width, height), pixels)
 
 

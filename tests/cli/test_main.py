@@ -141,3 +141,42 @@ def test_main_without_arguments_takes_the_processs_own(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["edgert", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("edgert ")
+
+
+HIDE = """
+import importlib.abc, sys
+
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Hidden())
+from edgert.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hidden", "package", "words"),
+    [
+        ("PIL", "pillow", ["run", "colours.bin", "red.png"]),
+        ("numpy", "numpy", ["eval", "colours.bin", "x.npz"]),
+        ("numpy", "numpy", ["run", "colours.bin", "words.raw", "--tier", "reference"]),
+        ("flatbuffers", "flatbuffers", ["convert", "x.tflite", "-o", "y.bin"]),
+    ],
+)
+def test_a_missing_package_is_one_line_with_the_install_command(
+    model_files, colour_pictures, tmp_path, hidden, package, words
+):
+    (tmp_path / "words.raw").write_bytes(bytes(192))
+    for name in ("x.npz", "x.tflite"):
+        (tmp_path / name).write_bytes(b"\x20\0\0\0TFL3" + bytes(64))
+    for folder in (model_files, colour_pictures):
+        for file in folder.iterdir():
+            (tmp_path / file.name).symlink_to(file)
+    command = [sys.executable, "-c", HIDE, hidden, *words]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 1, process.stderr
+    assert process.stderr.count("\n") == 1
+    assert f"pip install {package}" in process.stderr or "apt install python3-" in process.stderr
