@@ -132,6 +132,20 @@ def test_kernels_never_import_the_package():
             assert not [m for m, _ in imports(path, name) if m.startswith("edgert")], name
 
 
+def test_native_kernels_import_only_each_other_and_the_shared_rules():
+    ours_allowed = ("edgert.kernels.native", "edgert.kernels.coordinates", "edgert.kernels.requant")
+    for path in sorted((ROOT / "kernels" / "native").rglob("*.p[xy][xid]")):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if len(words) < 2 or words[0] not in ("from", "import", "cimport"):
+                continue
+            module = ".".join(words[1::2]) if words[1] == "edgert.kernels" else words[1]
+            top = module.split(".")[0]
+            assert module.startswith(ours_allowed) or top in ("cpython", "libc", "posix") or is_standard(top), (
+                f"{path.name}: {line}"
+            )
+
+
 def test_only_its_verb_imports_the_converter():
     for parameter in modules():
         name, path = parameter.values
