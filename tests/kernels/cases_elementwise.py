@@ -31,6 +31,8 @@ BINARY = {
     "output_vanishes": ((5, 13), (5, 13), {"scales": (1e-5, 1e-5, 10.0)}),
     "zero_points_at_limits": ((5, 13), (5, 13), {"zero_points": (127, -128, -128)}),
     "extremes": ((6, 50), (6, 50), {"fill": "extremes", "zero_points": (-3, 4, 127)}),
+    "equal_quantisation": ((5, 13), (5, 13), {"scales": (0.05,) * 3, "zero_points": (3,) * 3}),
+    "equal_quantisation_broadcast": ((1, 3, 5, 17), (17,), {"scales": (0.05,) * 3, "zero_points": (-9,) * 3}),
     "clamp": ((5, 13), (5, 13), {"clamp": {"clamp_min": -7, "clamp_max": 20}}),
 }  # fmt: skip
 BINARY |= {f"length_{n}": ((n,), (n,), {}) for n in LENGTHS}
@@ -53,7 +55,10 @@ POOL = {
     "extremes": ((1, 6, 6, 15), {"kh": 2, "kw": 3}, {"fill": "extremes", "zero_point": 127}),
     "lowest": ((1, 6, 6, 15), {"kh": 3, "kw": 3, "pad_top": 1, "pad_left": 2}, {"fill": "lowest", "zero_point": 127}),
     "clamp": ((1, 6, 6, 16), {"kh": 2, "kw": 2, "clamp_min": -4, "clamp_max": 9}, {}),
-    "ties": ((1, 32, 4, 4), {"kh": 2, "kw": 1}, {"scale": 0.5, "scale_out": 0.5, "zero_point": 0}),
+    "ties": ((1, 32, 4, 4), {"kh": 2, "kw": 1}, {"scale": 0.5, "zero_point": 0}),
+    "requantised": ((1, 6, 5, 17), {"kh": 3, "kw": 2}, {"out": (0.02, 3)}),
+    "requantised_global": ((2, 7, 7, 33), {"kh": 7, "kw": 7}, {"out": (0.01, -128)}),
+    "requantised_pads": ((1, 5, 5, 9), {"kh": 3, "kw": 3, **PAD_1}, {"out": (0.03, 127)}),
 }  # fmt: skip
 POOL |= {f"{c}_channels": ((1, 5, 4, c), {"kh": 2, "kw": 2}, {}) for c in (1, 3, 8, 15, 31, 32, 63, 65, 100)}
 
@@ -125,12 +130,12 @@ def unary(name, function, dtype="float32"):
     return b.case("unary", {"function": function, **alpha}, scale=None)
 
 
-def pool(name, op, x, attrs, scale=0.05, scale_out=0.02, zero_point=-7, fill="random"):
+def pool(name, op, x, attrs, scale=0.05, zero_point=-7, out=None, fill="random"):
     b = Builder(name)
     tensor = b.input(x, scale=scale, zero_point=zero_point, fill=fill)
-    if op == "max_pool2d":
+    if out is None:
         return b.case(op, attrs, like=tensor)
-    return b.case(op, attrs, scale=scale_out, zero_point=3)
+    return b.case(op, attrs, scale=out[0], zero_point=out[1])
 
 
 def float_pool(name, op, x, attrs):
@@ -190,7 +195,8 @@ def cases():
 def pool_cases():
     for op in ("avg_pool2d", "max_pool2d"):
         for key, (x, attrs, options) in POOL.items():
-            yield f"{op}/{key}", lambda n, op=op, x=x, a=attrs, k=options: pool(n, op, x, a, **k)
+            if not ("out" in options and op == "max_pool2d"):
+                yield f"{op}/{key}", lambda n, op=op, x=x, a=attrs, k=options: pool(n, op, x, a, **k)
             if not options:
                 yield f"{op}/{key}_float", lambda n, op=op, x=x, a=attrs: float_pool(n, op, x, a)
 

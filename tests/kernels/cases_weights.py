@@ -192,7 +192,7 @@ def weighted(
 
 def float_weighted(name, op, x_shape, weight_shape, attrs, shape=None):
     b = Builder(name)
-    attrs = {key: value for key, value in attrs.items() if not key.startswith("clamp")} | {"clamp_min": -4.0}
+    attrs = {key: value for key, value in attrs.items() if not key.startswith("clamp")} | {"clamp_min": 0.0}
     b.input(x_shape, "float32")
     b.constant(b.words(weight_shape, "float32", "random"), "float32")
     b.constant(b.rng.normal(0, 1, weight_shape[2 if op == "depthwise_conv2d" else 0]), "float32")
