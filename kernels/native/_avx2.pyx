@@ -1,3 +1,4 @@
+# cython: cdivision=True
 cdef extern from "simd/avx2.h" nogil:
     pass
 ISA = "avx2"

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 cdef extern from "simd/avx512vnni.h" nogil:
     pass
 ISA = "avx512vnni"

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 cdef extern from "simd/neon.h" nogil:
     pass
 ISA = "neon"

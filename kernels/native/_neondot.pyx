@@ -1,3 +1,4 @@
+# cython: cdivision=True
 cdef extern from "simd/neondot.h" nogil:
     pass
 ISA = "neondot"

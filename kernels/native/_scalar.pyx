@@ -1,3 +1,4 @@
+# cython: cdivision=True
 cdef extern from "simd/scalar.h" nogil:
     pass
 ISA = "scalar"

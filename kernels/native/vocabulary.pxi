@@ -21,6 +21,7 @@ cdef extern from * nogil:
         DW_CHANNELS
         DW_VECS
         DW_WEIGHT_MAX
+        DW_QUADS
     ctypedef struct i32v:
         pass
     ctypedef struct f32v:
@@ -28,6 +29,8 @@ cdef extern from * nogil:
     ctypedef struct i8v:
         pass
     ctypedef struct x4v:
+        pass
+    ctypedef struct requant:
         pass
     ctypedef int dw_weight  # int8_t or int16_t
 
@@ -51,8 +54,11 @@ cdef extern from * nogil:
     f32v f32_min(f32v a, f32v b)
     f32v f32_max(f32v a, f32v b)
 
-    void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
-    void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+    requant requant_set(int clamp_min, int clamp_max, int zero_point)
+    i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+    void i8_store4(int8_t *out, i8v q)
+    void i8_store2(int8_t *out, i8v q, int half)
+    void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 
     x4v x4_load(const uint8_t *p)
     i8v w_load(const int8_t *p)
@@ -62,4 +68,8 @@ cdef extern from * nogil:
     int dw_channel(int v, int l)
     int dw_w_index(int v, int l, int tap)
     void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const dw_weight *w)
-    void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+    void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
+
+    int quad_channel(int v, int l)
+    void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
+    i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)

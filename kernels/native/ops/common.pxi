@@ -7,18 +7,26 @@ cdef enum:
 
 
 cdef struct Output:
-    # q = clamp(rne(v)) + zero_point; lo and hi are the clamp less the zero point
-    float lo
-    float hi
-    int32_t zero_point
+    # q = clamp(rne(v) + zero_point, clamp_min, clamp_max)
+    int clamp_min
+    int clamp_max
+    int zero_point
 
 
 cdef int set_output(Output *out, spec, dict attrs) except -1:
-    cdef int zero_point = spec.quant.zero_point
-    out.lo = <float>(<int>attrs.get("clamp_min", -128) - zero_point)
-    out.hi = <float>(<int>attrs.get("clamp_max", 127) - zero_point)
-    out.zero_point = zero_point
+    out.clamp_min = attrs.get("clamp_min", -128)
+    out.clamp_max = attrs.get("clamp_max", 127)
+    out.zero_point = spec.quant.zero_point
     return 0
+
+
+cdef inline requant requant_of(const Output *out) noexcept nogil:
+    return requant_set(out.clamp_min, out.clamp_max, out.zero_point)
+
+
+cdef inline void i8_store_one(int8_t *out, int n, f32v v, const requant *r) noexcept nogil:
+    """The first n words of a single vector."""
+    i8_store_first(out, narrow4(v, v, v, v, r), 0, n)
 
 
 cdef double scale_of(spec) except? -1:

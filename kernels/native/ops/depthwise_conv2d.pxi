@@ -44,17 +44,16 @@ cdef inline void dw_pixels(int n, const Depthwise *p, const int8_t *x, Py_ssize_
     """n neighbouring outputs of one channel block, so that each weight is loaded once for all. n: a constant."""
     cdef i32v acc[4 * 4]
     cdef const dw_weight *w = p.weights + <Py_ssize_t>block * p.pairs * 2 * DW_CHANNELS
+    cdef requant q = requant_of(&p.out)
     cdef int t, v, i, channels = min(DW_CHANNELS, p.c_out - block * DW_CHANNELS)
-    for v in range(DW_VECS):
-        for i in range(n):
-            acc[i * DW_VECS + v] = i32_load(p.bias + (block * DW_VECS + v) * LANES)
+    for i in range(n * DW_VECS):
+        acc[i] = i32_load(p.bias + (block * DW_VECS + i % DW_VECS) * LANES)
     for t in range(p.pairs):
         for i in range(n):
             dw_pair(&acc[i * DW_VECS], x + i * step + p.offset[2 * t], x + i * step + p.offset[2 * t + 1], w)
         w += 2 * DW_CHANNELS
     for i in range(n):
-        dw_store(out + i * p.c_out, channels, &acc[i * DW_VECS], p.multiplier + block * DW_CHANNELS,
-                 f32_set(p.out.lo), f32_set(p.out.hi), i32_set(p.out.zero_point))
+        dw_store(out + i * p.c_out, channels, &acc[i * DW_VECS], p.multiplier + block * DW_CHANNELS, &q)
 
 
 cdef void dw_row(const Depthwise *p, const int8_t *row, int8_t *out) noexcept nogil:

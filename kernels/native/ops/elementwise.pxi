@@ -98,16 +98,19 @@ cdef inline f32v operand(const int8_t *words, Py_ssize_t i, Py_ssize_t moves, in
     return f32_set(<float>(words[0] - zero))
 
 
+cdef inline f32v binary_lanes(int op, const Binary *p, const int8_t *a, const int8_t *b, Py_ssize_t i) noexcept nogil:
+    return combine(op, p, operand(a, i, p.shape.inner_a, p.zero_a), operand(b, i, p.shape.inner_b, p.zero_b))
+
+
 cdef inline void binary_int8_row(int op, const Binary *p, const int8_t *a, const int8_t *b, int8_t *out, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i = first
-    cdef f32v v, lo = f32_set(p.out.lo), hi = f32_set(p.out.hi)
-    cdef i32v zero_point = i32_set(p.out.zero_point)
+    cdef requant q = requant_of(&p.out)
+    while i + 4 * LANES <= last:
+        i8_store4(out + i, narrow4(binary_lanes(op, p, a, b, i), binary_lanes(op, p, a, b, i + LANES),
+                                   binary_lanes(op, p, a, b, i + 2 * LANES), binary_lanes(op, p, a, b, i + 3 * LANES), &q))
+        i += 4 * LANES
     while i < last:
-        v = combine(op, p, operand(a, i, p.shape.inner_a, p.zero_a), operand(b, i, p.shape.inner_b, p.zero_b))
-        if i + LANES <= last:
-            i8_store(out + i, v, lo, hi, zero_point)
-        else:
-            i8_store_first(out + i, <int>(last - i), v, lo, hi, zero_point)
+        i8_store_one(out + i, <int>min(<Py_ssize_t>LANES, last - i), binary_lanes(op, p, a, b, i), &q)
         i += LANES
 
 

@@ -25,39 +25,62 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
                            Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """rows x (vecs * LANES) outputs in registers. rows, vecs: constants. last_channels: valid ones of the last panel."""
     cdef i32v acc[16]
-    cdef i8v w[4]
+    cdef f32v value[16]
+    cdef i8v w[8]
     cdef const uint8_t *row[8]
     cdef const int8_t *weights = g.weights + panel * g.panel_bytes
-    cdef x4v x
-    cdef f32v value
-    cdef int r, v, s, k
-    for v in range(vecs):
-        for r in range(rows):
-            acc[r * vecs + v] = i32_load(g.bias + (panel + v) * LANES)
+    cdef requant q = requant_of(&g.out)
+    cdef int i, s, k
+    # One loop over i = r * vecs + v and not two nested ones, and all of it inside the loops of conv_band: GCC unrolls only
+    # innermost loops that have two around them early enough to keep these arrays in registers.
+    for i in range(rows * vecs):
+        acc[i] = i32_load(g.bias + (panel + i % vecs) * LANES)
     if g.weight_zero_point:
-        for r in range(rows):
-            for v in range(vecs):
-                acc[r * vecs + v] = i32_add(acc[r * vecs + v], i32_set(correction[r]))
+        for i in range(rows * vecs):
+            acc[i] = i32_add(acc[i], i32_set(correction[i // vecs]))
     for s in range(g.n_segments):
-        for r in range(rows):
-            row[r] = pixels[r] + g.segment_offset[s]
+        for i in range(rows):
+            row[i] = pixels[i] + g.segment_offset[s]
         for k in range(g.segment_groups):
-            for v in range(vecs):
-                w[v] = w_load(weights + v * g.panel_bytes)
+            for i in range(vecs):
+                w[i] = w_load(weights + i * g.panel_bytes)
             weights += LANES * 4
-            for r in range(rows):
-                x = x4_load(row[r] + 4 * k)
-                for v in range(vecs):
-                    acc[r * vecs + v] = dot4(acc[r * vecs + v], x, w[v])
-    cdef f32v lo = f32_set(g.out.lo), hi = f32_set(g.out.hi)
-    cdef i32v zero_point = i32_set(g.out.zero_point)
-    for v in range(vecs):
-        for r in range(rows):
-            value = f32_mul(f32_from_i32(acc[r * vecs + v]), f32_load(g.multiplier + (panel + v) * LANES))
-            if v == vecs - 1 and last_channels < LANES:
-                i8_store_first(out + r * g.out_stride + v * LANES, last_channels, value, lo, hi, zero_point)
+            for i in range(rows * vecs):
+                acc[i] = dot4(acc[i], x4_load(row[i // vecs] + 4 * k), w[i % vecs])
+    for i in range(rows * vecs):
+        value[i] = f32_mul(f32_from_i32(acc[i]), f32_load(g.multiplier + (panel + i % vecs) * LANES))
+    store_quad(0, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
+    if rows * vecs > 4:
+        store_quad(1, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
+    if rows * vecs > 8:
+        store_quad(2, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
+    if rows * vecs > 12:
+        store_quad(3, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
+
+
+cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize_t stride, const f32v *value, const requant *q, int last_channels) noexcept nogil:
+    """Narrow vectors 4 * quad .. 4 * quad + 3 of `count` together and store them: part of a row, a row, two, or four.
+
+    quad, count, vecs are constants. A vector beyond count is narrowed as a copy of another one, and not stored.
+    """
+    cdef int left = min(4, count - 4 * quad), i
+    cdef i8v words = narrow4(value[4 * quad], value[4 * quad + (1 if left > 1 else 0)], value[4 * quad + (2 if left > 2 else 0)],
+                             value[4 * quad + (3 if left > 3 else 0)], q)
+    out += 4 * quad // vecs * stride + 4 * quad % vecs * LANES
+    if vecs >= 4:
+        if (4 * quad + 4) % vecs == 0 and last_channels < LANES:
+            i8_store_first(out, words, 0, 3 * LANES + last_channels)
+        else:
+            i8_store4(out, words)
+    elif vecs == 2:
+        for i in range(left // 2):
+            if last_channels < LANES:
+                i8_store_first(out + i * stride, words, 2 * i, LANES + last_channels)
             else:
-                i8_store(out + r * g.out_stride + v * LANES, value, lo, hi, zero_point)
+                i8_store2(out + i * stride, words, i)
+    else:
+        for i in range(left):
+            i8_store_first(out + i * stride, words, i, last_channels)
 
 
 cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
@@ -82,7 +105,7 @@ cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *con
             gemm_tile(7, vecs, g, pixels, correction, panel, out, last_channels)
 
 
-cdef void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
+cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
                      Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     if vecs == TILE_VECS:
         gemm_rows(TILE_VECS, rows, g, pixels, correction, panel, out, last_channels)

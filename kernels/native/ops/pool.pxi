@@ -18,7 +18,7 @@ cdef void pool_pixel(const Pool *p, const int8_t *image, int y0, int y1, int x0,
     cdef int c = 0, y, x, count = (y1 - y0) * (x1 - x0)
     cdef i32v acc, value
     cdef f32v result, multiplier = f32_set(<float>(p.scale_in / (p.scale_out * count)))
-    cdef f32v lo = f32_set(p.out.lo), hi = f32_set(p.out.hi)
+    cdef requant q = requant_of(&p.out)
     cdef i32v zero_point = i32_set(p.out.zero_point)
     while c < p.c:
         acc = i32_set(-128 if p.maximum else -p.zero_in * count)
@@ -30,7 +30,7 @@ cdef void pool_pixel(const Pool *p, const int8_t *image, int y0, int y1, int x0,
             result = f32_from_i32(i32_sub(acc, zero_point))
         else:
             result = f32_mul(f32_from_i32(acc), multiplier)
-        i8_store_first(out + c, min(LANES, p.c - c), result, lo, hi, zero_point)
+        i8_store_one(out + c, min(LANES, p.c - c), result, &q)
         c += LANES
 
 
@@ -121,7 +121,8 @@ cdef void reduce_lanes(const Reduce *p, const int8_t *x, int8_t *out, int n) noe
         result = f32_from_i32(i32_sub(acc, zero_point))
     else:
         result = f32_from_i32(i32_sub(i32_sub(i32_zero(), acc), zero_point))
-    i8_store_first(out, n, result, f32_set(p.out.lo), f32_set(p.out.hi), zero_point)
+    cdef requant q = requant_of(&p.out)
+    i8_store_one(out, n, result, &q)
 
 
 cdef void reduce_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:

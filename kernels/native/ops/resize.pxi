@@ -32,10 +32,11 @@ cdef void nearest_kernel(const void *params, char *const *tensors, char *scratch
 
 cdef inline void bilinear_pixel(const Resize *p, const int8_t *top, const int8_t *bottom, const Line *column, int32_t bottom_weight, int8_t *out) noexcept nogil:
     cdef Py_ssize_t c = 0
-    cdef i32v left, right, acc, zero = i32_set(p.zero_in), zero_point = i32_set(p.out.zero_point)
+    cdef i32v left, right, acc, zero = i32_set(p.zero_in)
     cdef i32v w_right = i32_set(column.weight), w_left = i32_set(2048 - column.weight)
     cdef i32v w_bottom = i32_set(bottom_weight), w_top = i32_set(2048 - bottom_weight)
-    cdef f32v multiplier = f32_set(p.multiplier), lo = f32_set(p.out.lo), hi = f32_set(p.out.hi)
+    cdef f32v multiplier = f32_set(p.multiplier)
+    cdef requant q = requant_of(&p.out)
     while c < p.c:
         left = i32_sub(i32_from_i8(top + column.lower + c), zero)
         right = i32_sub(i32_from_i8(top + column.upper + c), zero)
@@ -43,7 +44,7 @@ cdef inline void bilinear_pixel(const Resize *p, const int8_t *top, const int8_t
         left = i32_sub(i32_from_i8(bottom + column.lower + c), zero)
         right = i32_sub(i32_from_i8(bottom + column.upper + c), zero)
         acc = i32_add(acc, i32_mul(i32_add(i32_mul(left, w_left), i32_mul(right, w_right)), w_bottom))
-        i8_store_first(out + c, <int>min(<Py_ssize_t>LANES, p.c - c), f32_mul(f32_from_i32(acc), multiplier), lo, hi, zero_point)
+        i8_store_one(out + c, <int>min(<Py_ssize_t>LANES, p.c - c), f32_mul(f32_from_i32(acc), multiplier), &q)
         c += LANES
 
 

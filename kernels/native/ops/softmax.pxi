@@ -14,9 +14,9 @@ cdef struct Softmax:
 
 
 cdef inline int32_t rne_clamped(float v, const Output *out) noexcept nogil:
-    """Clamp, round half to even, add the zero point; for the scalar ends of kernels. |v| <= 255 after the clamp."""
-    v = out.lo if not v > out.lo else v
-    v = out.hi if v > out.hi else v
+    """Clamp, round half to even, add the zero point; for the scalar ends of kernels."""
+    v = max(v, <float>(out.clamp_min - out.zero_point))
+    v = min(v, <float>(out.clamp_max - out.zero_point))
     return <int32_t>rint(v) + out.zero_point
 
 

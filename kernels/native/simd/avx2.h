@@ -39,26 +39,34 @@ static inline f32v f32_div(f32v a, f32v b) { return _mm256_div_ps(a, b); }
 static inline f32v f32_min(f32v a, f32v b) { return _mm256_min_ps(a, b); }
 static inline f32v f32_max(f32v a, f32v b) { return _mm256_max_ps(a, b); }
 
-static inline i32v round_clamped(f32v v, f32v lo, f32v hi, i32v zero_point)
+/* See avx512vnni.h. */
+typedef struct { __m256 hi; __m256i zero_point, lo; } requant;
+
+static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, lo), hi)), zero_point);
+    requant r = {_mm256_set1_ps((float)(clamp_max - zero_point)), _mm256_set1_epi16((int16_t)zero_point), _mm256_set1_epi8((int8_t)clamp_min)};
+    return r;
 }
-/* Values are within int8 after the clamp, so the saturation of the packs never acts. */
-static inline __m128i narrow(f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline __m256i words_of(f32v a, f32v b, const requant *r)
 {
-    __m256i q = round_clamped(v, lo, hi, zero_point);
-    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
-    return _mm_packs_epi16(words, words);
+    __m256i qa = _mm256_cvtps_epi32(_mm256_min_ps(r->hi, a)), qb = _mm256_cvtps_epi32(_mm256_min_ps(r->hi, b));
+    return _mm256_adds_epi16(_mm256_packs_epi32(qa, qb), r->zero_point);
 }
-static inline void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
-    _mm_storel_epi64((__m128i *)out, narrow(v, lo, hi, zero_point));
+    __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(words_of(a, b, r), words_of(c, d, r)), r->lo);
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
-static inline void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline void i8_store4(int8_t *out, i8v q) { _mm256_storeu_si256((__m256i *)out, q); }
+static inline void i8_store2(int8_t *out, i8v q, int half)
 {
-    int8_t q[16];
-    _mm_storeu_si128((__m128i *)q, narrow(v, lo, hi, zero_point));
-    memcpy(out, q, n);
+    _mm_storeu_si128((__m128i *)out, half ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q));
+}
+static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
+{
+    int8_t bytes[32];
+    _mm256_storeu_si256((__m256i *)bytes, q);
+    memcpy(out, bytes + 8 * quarter, n);
 }
 
 static inline x4v x4_load(const uint8_t *p) { int32_t x; memcpy(&x, p, 4); return _mm256_set1_epi32(x); }
@@ -81,14 +89,17 @@ static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const 
     acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256(ww)));
     acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256(ww + 1)));
 }
-static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
 {
-    __m256i q0 = round_clamped(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[0]), _mm256_loadu_ps(multiplier)), lo, hi, zero_point);
-    __m256i q1 = round_clamped(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[1]), _mm256_loadu_ps(multiplier + 8)), lo, hi, zero_point);
-    __m256i words = _mm256_packs_epi32(q0, q1);
+    f32v a = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[0]), _mm256_loadu_ps(multiplier));
+    f32v b = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[1]), _mm256_loadu_ps(multiplier + 8));
+    __m256i words = words_of(a, b, r);
     __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    bytes = _mm_max_epi8(bytes, _mm256_castsi256_si128(r->lo));
     if (n >= 16) { _mm_storeu_si128((__m128i *)out, bytes); return; }
-    int8_t q[16];
-    _mm_storeu_si128((__m128i *)q, bytes);
-    memcpy(out, q, n);
+    int8_t tail[16];
+    _mm_storeu_si128((__m128i *)tail, bytes);
+    memcpy(out, tail, n);
 }
+#define DW_QUADS 0
+#include "no_quads.h"

@@ -38,19 +38,38 @@ static inline f32v f32_div(f32v a, f32v b) { return _mm512_div_ps(a, b); }
 static inline f32v f32_min(f32v a, f32v b) { return _mm512_min_ps(a, b); }
 static inline f32v f32_max(f32v a, f32v b) { return _mm512_max_ps(a, b); }
 
-/* Clamp, round half to even, add the zero point, keep the low byte. lo and hi hold clamp - zero_point. */
-static inline __m128i narrow(f32v v, f32v lo, f32v hi, i32v zero_point)
+/* The end of every int8 kernel. cvtps turns what is too large into INT_MIN, so the upper clamp comes first, in float; the
+   rest is done by saturating packs: four times fewer instructions on words than on floats. NaN becomes the lower clamp. */
+typedef struct { __m512 hi; __m512i zero_point, lo; } requant;
+
+static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(v, lo), hi));
-    return _mm512_cvtepi32_epi8(_mm512_add_epi32(q, zero_point));
+    requant r = {_mm512_set1_ps((float)(clamp_max - zero_point)), _mm512_set1_epi16((int16_t)zero_point), _mm512_set1_epi8((int8_t)clamp_min)};
+    return r;
 }
-static inline void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline __m512i words_of(f32v a, f32v b, const requant *r)
 {
-    _mm_storeu_si128((__m128i *)out, narrow(v, lo, hi, zero_point));
+    __m512i qa = _mm512_cvtps_epi32(_mm512_min_ps(r->hi, a)), qb = _mm512_cvtps_epi32(_mm512_min_ps(r->hi, b));
+    return _mm512_adds_epi16(_mm512_packs_epi32(qa, qb), r->zero_point);
 }
-static inline void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline __m512i bytes_of(__m512i ab, __m512i cd, const requant *r)
 {
-    _mm_mask_storeu_epi8(out, (__mmask16)((1u << n) - 1), narrow(v, lo, hi, zero_point));
+    return _mm512_max_epi8(_mm512_packs_epi16(ab, cd), r->lo);
+}
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, bytes_of(words_of(a, b, r), words_of(c, d, r), r));
+}
+static inline void i8_store4(int8_t *out, i8v q) { _mm512_storeu_si512(out, q); }
+static inline void i8_store2(int8_t *out, i8v q, int half)
+{
+    _mm256_storeu_si256((__m256i *)out, half ? _mm512_extracti64x4_epi64(q, 1) : _mm512_castsi512_si256(q));
+}
+static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
+{
+    __m512i from = quarter == 0 ? q : quarter == 1 ? _mm512_alignr_epi64(q, q, 2) : quarter == 2 ? _mm512_alignr_epi64(q, q, 4) : _mm512_alignr_epi64(q, q, 6);
+    _mm512_mask_storeu_epi8(out, n >= 64 ? ~0ull : (1ull << n) - 1, from);
 }
 
 static inline x4v x4_load(const uint8_t *p) { int32_t x; __builtin_memcpy(&x, p, 4); return _mm512_set1_epi32(x); }
@@ -69,18 +88,30 @@ static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const 
     acc[0] = _mm512_dpwssd_epi32(acc[0], _mm512_unpacklo_epi16(a, b), _mm512_loadu_si512(w));
     acc[1] = _mm512_dpwssd_epi32(acc[1], _mm512_unpackhi_epi16(a, b), _mm512_loadu_si512(w + 32));
 }
-static inline __m256i dw_narrow(const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
 {
-    __m512i q[2];
-    for (int v = 0; v < 2; v++) {
-        f32v r = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[v]), _mm512_loadu_ps(multiplier + 16 * v));
-        q[v] = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(r, lo), hi)), zero_point);
-    }
-    return _mm512_cvtepi16_epi8(_mm512_packs_epi32(q[0], q[1]));
+    f32v a = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[0]), _mm512_loadu_ps(multiplier));
+    f32v b = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[1]), _mm512_loadu_ps(multiplier + 16));
+    __m512i words = words_of(a, b, r);
+    __m256i bytes = _mm256_max_epi8(_mm512_cvtsepi16_epi8(words), _mm512_castsi512_si256(r->lo));
+    if (n >= 32) _mm256_storeu_si256((__m256i *)out, bytes);
+    else _mm256_mask_storeu_epi8(out, (__mmask32)((1ull << n) - 1), bytes);
 }
-static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+
+/* Three rows of 4 * LANES channels become 4 vectors whose lanes hold one channel's three bytes and a zero weight's. */
+#define DW_QUADS 1
+static inline int quad_channel(int v, int l) { return (l / 4) * 16 + v * 4 + l % 4; }
+static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
 {
-    __m256i q = dw_narrow(acc, multiplier, lo, hi, zero_point);
-    if (n >= 32) _mm256_storeu_si256((__m256i *)out, q);
-    else _mm256_mask_storeu_epi8(out, (__mmask32)((1ull << n) - 1), q);
+    __m512i a = _mm512_loadu_si512(r0), b = _mm512_loadu_si512(r1), c = _mm512_loadu_si512(r2);
+    __m512i ab = _mm512_unpacklo_epi8(a, b), cc = _mm512_unpacklo_epi8(c, c);
+    q[0] = _mm512_unpacklo_epi16(ab, cc);
+    q[1] = _mm512_unpackhi_epi16(ab, cc);
+    ab = _mm512_unpackhi_epi8(a, b), cc = _mm512_unpackhi_epi8(c, c);
+    q[2] = _mm512_unpacklo_epi16(ab, cc);
+    q[3] = _mm512_unpackhi_epi16(ab, cc);
+}
+static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    return bytes_of(words_of(a, b, r), words_of(c, d, r), r);
 }

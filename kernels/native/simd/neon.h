@@ -19,3 +19,6 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
     return vpadalq_s16(acc, pairs);
 }
 static inline int w_index(int lane, int k) { return (k / 2) * 8 + lane * 2 + k % 2; }
+
+#define DW_QUADS 0
+#include "no_quads.h"

@@ -42,21 +42,33 @@ static inline f32v f32_div(f32v a, f32v b) { return vdivq_f32(a, b); }
 static inline f32v f32_min(f32v a, f32v b) { return vminnmq_f32(a, b); }
 static inline f32v f32_max(f32v a, f32v b) { return vmaxnmq_f32(a, b); }
 
-static inline int16x4_t round_clamped(f32v v, f32v lo, f32v hi, i32v zero_point)
+/* The end of every int8 kernel. fcvtns rounds half to even and saturates, and so do the narrowing moves, so the clamps
+   are done on words. NaN would become 0: quantize sees to that. */
+typedef struct { int16x8_t zero_point; int8x16_t lo, hi; } requant;
+
+static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    return vmovn_s32(vaddq_s32(vcvtnq_s32_f32(vminq_f32(f32_max(v, lo), hi)), zero_point));
+    requant r = {vdupq_n_s16((int16_t)zero_point), vdupq_n_s8((int8_t)clamp_min), vdupq_n_s8((int8_t)clamp_max)};
+    return r;
 }
-static inline void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline int16x8_t words_of(f32v a, f32v b, const requant *r)
 {
-    int16x4_t q = round_clamped(v, lo, hi, zero_point);
-    int8_t bytes[8];
-    vst1_s8(bytes, vmovn_s16(vcombine_s16(q, q)));
-    memcpy(out, bytes, n);
+    return vqaddq_s16(vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a)), vcvtnq_s32_f32(b)), r->zero_point);
 }
-static inline void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
-    i8_store_first(out, 4, v, lo, hi, zero_point);
+    int8x16_t q = vqmovn_high_s16(vqmovn_s16(words_of(a, b, r)), words_of(c, d, r));
+    return vminq_s8(vmaxq_s8(q, r->lo), r->hi);
 }
+static inline void i8_store4(int8_t *out, i8v q) { vst1q_s8(out, q); }
+static inline void i8_store2(int8_t *out, i8v q, int half) { vst1_s8(out, half ? vget_high_s8(q) : vget_low_s8(q)); }
+static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
+{
+    int8_t bytes[16];
+    vst1q_s8(bytes, q);
+    memcpy(out, bytes + 4 * quarter, n);
+}
+
 static inline i8v w_load(const int8_t *p) { return vld1q_s8(p); }
 
 /* Two taps of 16 channels. Weights within [-127, 127] let the two products share an int16 before they are widened:
@@ -73,14 +85,10 @@ static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const 
     acc[2] = vaddw_s16(acc[2], vget_low_s16(high));
     acc[3] = vaddw_high_s16(acc[3], high);
 }
-static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
 {
-    int16x4_t q[4];
-    for (int v = 0; v < 4; v++)
-        q[v] = round_clamped(vmulq_f32(vcvtq_f32_s32(acc[v]), vld1q_f32(multiplier + 4 * v)), lo, hi, zero_point);
-    int8x16_t bytes = vcombine_s8(vmovn_s16(vcombine_s16(q[0], q[1])), vmovn_s16(vcombine_s16(q[2], q[3])));
-    if (n >= 16) { vst1q_s8(out, bytes); return; }
-    int8_t tail[16];
-    vst1q_s8(tail, bytes);
-    memcpy(out, tail, n);
+    f32v v[4];
+    for (int i = 0; i < 4; i++) v[i] = vmulq_f32(vcvtq_f32_s32(acc[i]), vld1q_f32(multiplier + 4 * i));
+    i8v q = narrow4(v[0], v[1], v[2], v[3], r);
+    if (n >= 16) i8_store4(out, q); else i8_store_first(out, q, 0, n);
 }

@@ -8,3 +8,18 @@ typedef int8x16_t x4v;
 static inline x4v x4_load(const uint8_t *p) { return vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)p)); }
 static inline i32v dot4(i32v acc, x4v x, i8v w) { return vdotq_s32(acc, w, x); }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
+
+/* See avx512vnni.h; zips keep the order, so vector v, lane l holds channel 4 * v + l. */
+#define DW_QUADS 1
+static inline int quad_channel(int v, int l) { return v * 4 + l; }
+static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
+{
+    uint8x16_t a = vld1q_u8(r0), b = vld1q_u8(r1), c = vld1q_u8(r2);
+    uint16x8_t ab = vreinterpretq_u16_u8(vzip1q_u8(a, b)), cc = vreinterpretq_u16_u8(vzip1q_u8(c, c));
+    q[0] = vreinterpretq_s8_u16(vzip1q_u16(ab, cc));
+    q[1] = vreinterpretq_s8_u16(vzip2q_u16(ab, cc));
+    ab = vreinterpretq_u16_u8(vzip2q_u8(a, b)), cc = vreinterpretq_u16_u8(vzip2q_u8(c, c));
+    q[2] = vreinterpretq_s8_u16(vzip1q_u16(ab, cc));
+    q[3] = vreinterpretq_s8_u16(vzip2q_u16(ab, cc));
+}
+static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r) { return narrow4(a, b, c, d, r); }

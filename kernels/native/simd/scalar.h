@@ -40,18 +40,37 @@ static inline f32v f32_min(f32v a, f32v b) { EACH_LANE a.v[l] = a.v[l] < b.v[l] 
 /* A NaN in a loses: the result is b, as with the x86 instruction. */
 static inline f32v f32_max(f32v a, f32v b) { EACH_LANE a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return a; }
 
-/* Adding and taking away 1.5 * 2**23 rounds half to even; exact because the clamp has left |v| <= 255. */
-static inline int32_t round_even(float v) { return (int32_t)((v + 12582912.0f) - 12582912.0f); }
-/* Store n int8: clamp, round half to even, add the zero point. lo and hi hold clamp_min and clamp_max less the zero point. */
-static inline void i8_store_first(int8_t *out, int n, f32v v, f32v lo, f32v hi, i32v zero_point)
+/* The end of every int8 kernel: q = clamp(rne(v) + zero_point, clamp_min, clamp_max). NaN becomes clamp_min. */
+typedef struct { float lo, hi; int zero_point; } requant;
+
+static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    v = f32_min(f32_max(v, lo), hi);
-    for (int l = 0; l < n; l++) out[l] = (int8_t)(round_even(v.v[l]) + zero_point.v[l]);
+    requant r = {(float)(clamp_min - zero_point), (float)(clamp_max - zero_point), zero_point};
+    return r;
 }
-static inline void i8_store(int8_t *out, f32v v, f32v lo, f32v hi, i32v zero_point)
+/* Adding and taking away 1.5 * 2**23 rounds half to even; exact because the clamp leaves |v| <= 255. */
+static inline int8_t word_of(float v, const requant *r)
 {
-    i8_store_first(out, LANES, v, lo, hi, zero_point);
+    v = v > r->lo ? v : r->lo;
+    v = v < r->hi ? v : r->hi;
+    return (int8_t)((int)((v + 12582912.0f) - 12582912.0f) + r->zero_point);
 }
+/* Four vectors become 4 * LANES words, in order. */
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    i8v q;
+    EACH_LANE {
+        q.v[l] = word_of(a.v[l], r);
+        q.v[LANES + l] = word_of(b.v[l], r);
+        q.v[2 * LANES + l] = word_of(c.v[l], r);
+        q.v[3 * LANES + l] = word_of(d.v[l], r);
+    }
+    return q;
+}
+/* Store all 4 * LANES words; one half of them; or n of them from a quarter on. */
+static inline void i8_store4(int8_t *out, i8v q) { memcpy(out, q.v, 16); }
+static inline void i8_store2(int8_t *out, i8v q, int half) { memcpy(out, q.v + 8 * half, 8); }
+static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n) { memcpy(out, q.v + 4 * quarter, n); }
 
 /* 4 consecutive activations, given to every lane */
 static inline x4v x4_load(const uint8_t *p) { x4v x; memcpy(&x, p, 4); return x; }
@@ -76,7 +95,13 @@ static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const 
     EACH_LANE acc[0].v[l] += x0[l] * w[2 * l] + x1[l] * w[2 * l + 1];
 }
 /* requantise the accumulators and store the first n channels in order */
-static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, f32v lo, f32v hi, i32v zero_point)
+static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
 {
-    i8_store_first(out, n < LANES ? n : LANES, f32_mul(f32_from_i32(acc[0]), f32_load(multiplier)), lo, hi, zero_point);
+    for (int l = 0; l < n && l < LANES; l++) out[l] = word_of((float)acc[0].v[l] * multiplier[l], r);
 }
+
+/* Whether depthwise 3x3 goes through dot4, and then: three rows of 4 * LANES channels become 4 vectors whose lanes hold
+   one channel's bytes (quad_channel says whose) and a fourth that meets a weight of zero; quad_narrow puts the channels
+   back in order. */
+#define DW_QUADS 0
+#include "no_quads.h"
