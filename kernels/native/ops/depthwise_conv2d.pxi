@@ -1,5 +1,6 @@
 # depthwise_conv2d: channels in lanes, taps two at a time. Like conv2d it works on bands of rows that are copied once with
 # their padding, or on the tensor itself where there is none. A channel multiplier is copied out into the band.
+# depthwise_quads.pxi has the faster way for kernels of up to three rows where the CPU has a dot product.
 
 cdef struct Depthwise:
     Output out
@@ -15,6 +16,12 @@ cdef struct Depthwise:
     int pairs                     # pairs of taps
     int blocks                    # of DW_CHANNELS channels
     int out_index
+    int quads                     # columns of a kernel that goes through dot4, else 0
+    int kernel_rows
+    Py_ssize_t row_step           # bytes between two rows under the kernel, and two columns
+    Py_ssize_t column_step
+    int wide_w, wide_c            # output row as the quads see it: see fold_narrow
+    int8_t *quad_weights          # [blocks][columns][4][LANES * 4]
     Py_ssize_t *offset            # [2 * pairs] bytes from a pixel to a tap
     dw_weight *weights            # [blocks][pairs][2 * DW_CHANNELS], zero point taken off
     int32_t *bias                 # [blocks][DW_VECS][LANES], in the order of dw_channel
@@ -24,18 +31,22 @@ cdef struct Depthwise:
 cdef void dw_copy_row(int8_t *to, const int8_t *row, const Depthwise *p) noexcept nogil:
     """One padded input row with every channel repeated multiplier_c times. row: NULL for a row of padding."""
     cdef Py_ssize_t c = p.c_out, i, m, count
+    cdef int8_t flip = <int8_t>ACT_FLIP if p.quads else 0
     cdef Py_ssize_t left = p.pad_left if row != NULL else p.row_width
     memset(to, p.fill, left * c)
     if row == NULL:
         return
     count = min(p.w_in, p.row_width - p.pad_left)
     to += left * c
-    if p.multiplier_c == 1:
-        memcpy(to, row, count * c)
-    else:
+    if p.multiplier_c > 1:
         for i in range(count * p.c_in):
             for m in range(p.multiplier_c):
-                to[i * p.multiplier_c + m] = row[i]
+                to[i * p.multiplier_c + m] = row[i] ^ flip
+    elif flip:
+        for i in range(count * c):
+            to[i] = row[i] ^ flip
+    else:
+        memcpy(to, row, count * c)
     if p.row_width > p.pad_left + p.w_in:
         memset(to + count * c, p.fill, (p.row_width - p.pad_left - p.w_in) * c)
 
@@ -88,8 +99,11 @@ cdef void depthwise_kernel(const void *params, char *const *tensors, char *scrat
                 dw_copy_row(<int8_t *>scratch + i * row_bytes,
                             image + <Py_ssize_t>source * p.w_in * p.c_in if 0 <= source < p.h_in else NULL, p)
             band = <const int8_t *>scratch
-        for i in range(rows):
-            dw_row(p, band + i * p.stride_h * row_bytes, out + <Py_ssize_t>(row + i) * p.w_out * p.c_out)
+        if p.quads:
+            quad_rows(p, <const uint8_t *>band, p.stride_h * row_bytes, rows, out + <Py_ssize_t>row * p.w_out * p.c_out)
+        else:
+            for i in range(rows):
+                dw_row(p, band + i * p.stride_h * row_bytes, out + <Py_ssize_t>(row + i) * p.w_out * p.c_out)
         row += rows
 
 
@@ -139,22 +153,37 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     set_output(&p.out, out, attrs)
     p.span_h = (kh - 1) * dilation_h + 1
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
-    p.fill = x.quant.zero_point & 0xFF
     p.out_rows = n * p.h_out
     p.out_index = len(inputs)
+    p.kernel_rows = kh
+    p.quads = kw if DW_QUADS and kh <= 3 and weight.quant.zero_point == 0 else 0
+    p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
-    p.in_place = fits and p.multiplier_c == 1 and x.data is None
+    p.in_place = fits and p.multiplier_c == 1 and x.data is None and not (p.quads and ACT_FLIP)
     cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_out
     p.band_rows = <int>max(1, min(p.h_out, (BAND_BYTES // max(row_bytes, 1) - p.span_h) // p.stride_h + 1))
-    cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 64
+    cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 128
+    if p.in_place:
+        row_bytes = <Py_ssize_t>p.w_in * p.c_out
+    p.row_step, p.column_step = dilation_h * row_bytes, dilation_w * p.c_out
+    cdef Layout layout
+    if p.quads:
+        layout = quad_parameters(&p, weight, bias, x, out)
+    else:
+        layout = pair_parameters(&p, weight, bias, x, out)
+    memcpy(layout.at(), &p, sizeof(Depthwise))
+    return make_step(op, <uintptr_t>&depthwise_kernel, layout, scratch)
 
+
+cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):
+    """Offsets of the taps, weights, biases and multipliers in the order in which dw_pixels wants them."""
     cdef uintptr_t weights = address_of(weight.data), bias_address = address_of(bias.data) if bias is not None else 0
+    kh, kw, _ = weight.shape
     zero_point = weight.quant.zero_point
     parts = 2 if dw_exceeds(<const int8_t *>weights, kh * kw * p.c_out, zero_point) else 1
     taps = [(tap, part) for part in range(parts) for tap in range(kh * kw)]
     p.pairs = (len(taps) + 1) // 2
     p.blocks = (p.c_out + DW_CHANNELS - 1) // DW_CHANNELS
-
     cdef Layout layout = Layout(sizeof(Depthwise))
     offsets = layout.reserve(2 * p.pairs * sizeof(Py_ssize_t))
     packed = layout.reserve(<Py_ssize_t>p.blocks * p.pairs * 2 * DW_CHANNELS * sizeof(dw_weight))
@@ -167,8 +196,7 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     # An odd last tap is paired with itself under a weight of zero.
     for t in range(2 * p.pairs):
         tap = taps[min(t, len(taps) - 1)][0]
-        p.offset[t] = (tap // kw) * dilation_h * (p.w_in * p.c_out if p.in_place else row_bytes) + (tap % kw) * dilation_w * p.c_out
-    dw_pack(&p, taps, <const int8_t *>weights, zero_point, <const int32_t *>bias_address,
+        p.offset[t] = (tap // kw) * p.row_step + (tap % kw) * p.column_step
+    dw_pack(p, taps, <const int8_t *>weights, zero_point, <const int32_t *>bias_address,
             channel_multipliers(x, weight, out, p.c_out), x.quant.zero_point)
-    memcpy(layout.at(), &p, sizeof(Depthwise))
-    return make_step(op, <uintptr_t>&depthwise_kernel, layout, scratch)
+    return layout
