@@ -13,7 +13,7 @@ _FOREIGN = (
     (0, b"PK\x03\x04", "a zip archive (PyTorch, NumPy or Keras v3)"),
     (0, b"\x80\x02", "a Python pickle"),
     (0, b"GGUF", "a GGUF file"),
-    (0, b"EDGERT", "an edgert model: it is converted already"),
+    (0, b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
     ".onnx": "an ONNX model", ".pt": "a PyTorch model", ".pth": "a PyTorch model", ".h5": "a Keras model",
@@ -31,10 +31,18 @@ def load(path, name=None):
     data = _read(path)
     source = os.path.basename(path)
     if data[4:8] == b"TFL3":
-        from edgert.convert.importers import tflite
-
-        return tflite.load(data, source, name or os.path.splitext(source)[0]), data
+        return _tflite().load(data, source, name or os.path.splitext(source)[0]), data
     raise ConversionError(f"{source}: {_what(source, data)}; only TFLite models (.tflite) can be converted")
+
+
+def _tflite():
+    try:
+        from edgert.convert.importers import tflite
+    except ModuleNotFoundError as error:
+        if error.name != "flatbuffers":
+            raise
+        raise ConversionError("TFLite models are read with the package flatbuffers: pip install flatbuffers") from None
+    return tflite
 
 
 def _what(source, data):

@@ -164,13 +164,13 @@ class Table:
             return self._vector(kind[1:-1], target, what)
         return Table(self._file, target, kind)
 
-    def has(self, name):
-        """Whether the field is stored at all (an absent number reads as its default)."""
-        return self._locate(_FIELDS[self._kind][name][0], name) is not None
+    def position_of(self, name):
+        """Where the field is stored in the file, None if it is absent (an absent number reads as its default)."""
+        return self._locate(_FIELDS[self._kind][name][0], name)
 
     def options(self, kind):
         """The operator's options as table `kind`, None when it stores none. Raises: ConversionError on another."""
-        position = self._locate(_FIELDS["Operator"]["builtin_options"][0], "Operator.builtin_options")
+        position = self.position_of("builtin_options")
         if position is None or self.builtin_options_type == 0:
             return None
         if self.builtin_options_type != OPTIONS_TYPES[kind]:
