@@ -57,13 +57,12 @@ def sum_over_taps(x, weight, out_shape, groups, **window):
     """sum over ky, kx of (pixels under the tap) @ (its weights), in the float type of x. Returns (N, H', W', O)."""
     n, h_out, w_out, c_out = out_shape
     group_in, group_out = weight.shape[3], c_out // groups
-    acc = np.zeros((n, h_out * w_out, c_out), x.dtype)
-    for image in range(n):  # one at a time: what it touches stays in the cache
-        for ky, kx, pixels in taps(x[image : image + 1], weight.shape[1:3], (h_out, w_out), **window):
-            pixels = pixels.reshape(-1, x.shape[3])  # (H' * W', C)
-            for g in range(groups):
-                inputs, outputs = np.s_[g * group_in : (g + 1) * group_in], np.s_[g * group_out : (g + 1) * group_out]
-                acc[image, :, outputs] += pixels[:, inputs] @ weight[outputs, ky, kx, :].T
+    acc = np.zeros((n * h_out * w_out, c_out), x.dtype)
+    for ky, kx, pixels in taps(x, weight.shape[1:3], (h_out, w_out), **window):
+        pixels = pixels.reshape(-1, x.shape[3])  # (N * H' * W', C)
+        for g in range(groups):
+            inputs, outputs = np.s_[g * group_in : (g + 1) * group_in], np.s_[g * group_out : (g + 1) * group_out]
+            acc[:, outputs] += pixels[:, inputs] @ weight[outputs, ky, kx, :].T
     return acc.reshape(out_shape)
 
 
