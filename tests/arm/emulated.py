@@ -6,6 +6,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 STAGE = TOP / "build/arm"
+KERNEL_TESTS = [f"tests/kernels/test_{name}.py" for name in ("conformance", "requant")]
 PYTHONS = ("3.11", "3.13")  # Raspberry Pi OS Bookworm and Trixie
 
 # Raspberry Pi 3 and Zero 2 W, 4, 5: the tiers each must offer. Only the last has the dot product.
