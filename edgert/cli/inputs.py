@@ -6,7 +6,7 @@ import sys
 from edgert.cli.text import shape_text
 from edgert.errors import InputError
 
-MAX_STDIN_BYTES = 2**28
+MAX_BYTES = 2**28
 
 
 def input_bytes(model, index, name):
@@ -17,9 +17,9 @@ def input_bytes(model, index, name):
     """
     spec = model.inputs[index]
     if name == "-":
-        data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-        if len(data) > MAX_STDIN_BYTES:
-            raise InputError(f"stdin: more than {MAX_STDIN_BYTES:,} bytes")
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"stdin: more than {MAX_BYTES:,} bytes")
         name = "stdin"
     elif name.lower().endswith((".npy", ".bin", ".raw")):
         data = _read_file(name)
@@ -52,5 +52,7 @@ def _from_npy(model, spec, data, name):
 def _read_file(name):
     if not os.path.isfile(name):
         raise InputError(f"{name}: {'not a regular file' if os.path.exists(name) else 'no such file'}")
+    if os.path.getsize(name) > MAX_BYTES:
+        raise InputError(f"{name}: {os.path.getsize(name):,} bytes; inputs may have {MAX_BYTES:,}")
     with open(name, "rb") as file:
         return file.read()

@@ -26,6 +26,8 @@ def main(argv=None):
     """Run one command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to fail
     try:
         code = _dispatch(argv)
         sys.stdout.flush()
@@ -108,7 +110,8 @@ def _fail(error, code, debug):
         import traceback
 
         traceback.print_exc()
-    print("edgert: " + " ".join(str(error).split()), file=sys.stderr)
+    words = " ".join(str(error).split())
+    print("edgert: " + "".join(letter if letter.isprintable() else "?" for letter in words), file=sys.stderr)
     return code
 
 

@@ -5,7 +5,7 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options
-from edgert.cli.text import shape_text, time_text
+from edgert.cli.text import printable, shape_text, time_text
 from edgert.errors import EdgertError, InputError
 
 EXAMPLE = """
@@ -70,9 +70,9 @@ def _answer(model, answer, name, buffers, args):
         ms = round(elapsed_ns / 1e6, 4)
         print(json.dumps({"input": name, **result, "ms": ms, "tiers": tiers}, ensure_ascii=False))
         return
-    print(name)
+    print(printable(name))
     for line in _lines(result):
-        print("  " + line)
+        print("  " + printable(line))
     print(f"  {time_text(elapsed_ns)}{not_native_text(tiers)}")
 
 

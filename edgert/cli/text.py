@@ -3,7 +3,7 @@
 
 def table(header, rows, align=None):
     """Columns padded to their widest cell. align: one of 'l', 'r' per column; default left."""
-    rows = [[str(cell) for cell in row] for row in rows]
+    rows = [[printable(str(cell)) for cell in row] for row in rows]
     lines = [list(header), *rows]
     align = align or "l" * len(header)
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -13,6 +13,11 @@ def table(header, rows, align=None):
         ).rstrip()
         for line in lines
     )
+
+
+def printable(text):
+    """Names come from files that strangers make: what could steer a terminal becomes '?'."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def bytes_text(count):

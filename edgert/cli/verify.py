@@ -1,7 +1,7 @@
 """`edgert verify`: is a model file whole, and does this machine answer its golden inputs bit for bit?"""
 
 from edgert.cli import options
-from edgert.cli.text import bytes_text
+from edgert.cli.text import bytes_text, printable
 from edgert.errors import EdgertError, ModelFormatError
 
 EXAMPLE = """
@@ -31,7 +31,7 @@ def run(args):
         fields = {name: getattr(found, name) for name in found.__slots__}
         print(json.dumps({"ok": True, **fields, "golden_checked": checked}))
         return 0
-    print(f"{args.model}: whole ({bytes_text(found.size)}, {found.nodes} nodes, {found.tensors} tensors)")
+    print(f"{printable(args.model)}: whole ({bytes_text(found.size)}, {found.nodes} nodes, {found.tensors} tensors)")
     print(f"weights sha256 {found.data_sha256}")
     for tier, golden in checked.items():
         print(

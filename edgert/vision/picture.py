@@ -10,7 +10,7 @@ from stat import S_ISREG
 from edgert.errors import InputError
 from edgert.optional import require
 
-MAX_PIXELS = 2**26  # 67 megapixels, 201 MB as RGB: more than any camera for a Pi takes
+MAX_PIXELS = 2**25  # 33 megapixels: 134 MB as Pillow keeps them, and one copy more while it converts
 MAX_FILE_BYTES = 2**28
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 

@@ -178,3 +178,22 @@ def test_work_is_counted_per_op(op, shapes, out, attrs, macs):
     tensors = [Tensor("t", "int8", shape) for shape in (*shapes, out)]
     node = Node(op, tuple(range(len(shapes))), (len(shapes),), attrs)
     assert node_macs(node, tensors, tokens=7) == macs
+
+
+def test_names_that_would_steer_a_terminal_are_shown_as_marks(edgert, tmp_path):
+    evil = "\x1b[2J\x9bfoo\nbar"
+    graph = tiny.colour_classifier()
+    metadata = graph.metadata.replace(labels=(evil,) * 3)
+    tensors = (graph.tensors[0].replace(name=evil), *graph.tensors[1:])
+    writer.write(graph.replace(metadata=metadata, tensors=tensors), tmp_path / "evil.bin")
+    (tmp_path / "x.raw").write_bytes(bytes(192))
+    (tmp_path / "short.raw").write_bytes(bytes(3))
+    for words in (("inspect", tmp_path / "evil.bin"), ("run", tmp_path / "evil.bin", tmp_path / "x.raw")):
+        code, out, _ = edgert(*words)
+        assert code == 0
+        assert "?[2J?foo?bar" in out
+        assert "\x1b" not in out
+        assert "\x9b" not in out
+    _, _, err = edgert("run", tmp_path / "evil.bin", tmp_path / "short.raw")
+    assert "\x1b" not in err
+    assert err.count("\n") == 1

@@ -137,6 +137,19 @@ def test_a_closed_pipe_is_no_crash():
     assert process.stderr == b""
 
 
+def test_a_terminal_without_the_letters_is_no_reason_to_fail(model_files, colour_pictures, tmp_path):
+    path = tmp_path / "größe\udcff.png"
+    path.write_bytes((colour_pictures / "red.png").read_bytes())
+    process = subprocess.run(
+        [sys.executable, "-m", "edgert", "run", model_files / "colours.bin", path],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert b"gr\\xf6\\xdfe" in process.stdout
+
+
 def test_main_without_arguments_takes_the_processs_own(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["edgert", "--version"])
     assert main() == 0
@@ -163,15 +176,13 @@ sys.exit(main(sys.argv[2:]))
         ("PIL", "pillow", ["run", "colours.bin", "red.png"]),
         ("numpy", "numpy", ["eval", "colours.bin", "x.npz"]),
         ("numpy", "numpy", ["run", "colours.bin", "words.raw", "--tier", "reference"]),
-        ("flatbuffers", "flatbuffers", ["convert", "x.tflite", "-o", "y.bin"]),
     ],
 )
 def test_a_missing_package_is_one_line_with_the_install_command(
     model_files, colour_pictures, tmp_path, hidden, package, words
 ):
     (tmp_path / "words.raw").write_bytes(bytes(192))
-    for name in ("x.npz", "x.tflite"):
-        (tmp_path / name).write_bytes(b"\x20\0\0\0TFL3" + bytes(64))
+    (tmp_path / "x.npz").write_bytes(b"PK")
     for folder in (model_files, colour_pictures):
         for file in folder.iterdir():
             (tmp_path / file.name).symlink_to(file)
