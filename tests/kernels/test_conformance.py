@@ -3,6 +3,10 @@
 A tier may decline a case, which then falls to another tier; but what is in `REQUIRED` it must do itself.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
 import conformance
 import numpy as np
 import pytest
@@ -50,6 +54,16 @@ def test_threads_share_the_work_without_gaps(tier, threads):
         bound = conformance.bind(tier, case)
         if bound is not None and bound[0] == "native" and bound[1].parallel:
             check_equal(case, conformance.run(bound, case, threads))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fences memory with Linux's mprotect")
+@pytest.mark.parametrize("tier", NATIVE)
+def test_no_kernel_leaves_its_buffers(tier):
+    script = Path(__file__).with_name("guard_pages.py")
+    run = subprocess.run([sys.executable, script, tier], capture_output=True, text=True)
+    lines = run.stdout.splitlines()
+    assert run.returncode == 0, f"{tier} ended the process ({run.returncode}) in case {lines[-1]}: {run.stderr[-500:]}"
+    assert lines[-1].endswith("stayed within their buffers")
 
 
 def check_equal(case, result):
