@@ -27,7 +27,8 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to fail
+        if hasattr(stream, "reconfigure"):  # a name that this terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(argv)
         sys.stdout.flush()
