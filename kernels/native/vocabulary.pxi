@@ -16,6 +16,7 @@ cdef extern from * nogil:
         LANES
         TILE_ROWS
         TILE_VECS
+        ROW_VECS
         ACT_FLIP
         WEIGHT_MIN
         DW_CHANNELS
@@ -58,6 +59,7 @@ cdef extern from * nogil:
     i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     void i8_store4(int8_t *out, i8v q)
     void i8_store2(int8_t *out, i8v q, int half)
+    void i8_store1(int8_t *out, i8v q, int quarter)
     void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 
     x4v x4_load(const uint8_t *p)

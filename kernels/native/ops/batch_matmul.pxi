@@ -49,7 +49,7 @@ def bind_batch_matmul(op, inputs, outputs, attrs):
     p.zero_a, p.zero_b = a.quant.zero_point, b.quant.zero_point
     p.multiplier = <float>(scale_of(a) * scale_of(b) / scale_of(out))
     set_output(&p.out, out, attrs)
-    return make_step(op, <uintptr_t>&matmul_kernel, layout)
+    return make_step(op, <uintptr_t>&matmul_kernel, layout, out.size * p.k * MOVE)
 
 
 cdef fold_inner(Broadcast *s):

@@ -3,6 +3,8 @@
 from edgert.kernels.native.program import AlignedBuffer, Step, address_of
 
 cdef enum:
+    PARALLEL_WORK = 262144  # one or two microseconds of multiplications: what it costs to hand a step to another core
+    MOVE = 16               # multiplications in the time of handling one byte
     MAX_DIMS = 8   # rank 6 in a graph; space and depth ops split two of them
 
 
@@ -81,5 +83,7 @@ cdef class Layout:
         return <char *><uintptr_t>self.buffer.address + offset
 
 
-cdef make_step(str op, uintptr_t kernel, Layout layout, Py_ssize_t scratch_bytes=0, bint parallel=True):
+cdef make_step(str op, uintptr_t kernel, Layout layout, work=0, Py_ssize_t scratch_bytes=0):
+    """work: multiplications, or bytes moved times MOVE; a step with little of it is not worth waking threads for."""
+    parallel = work >= PARALLEL_WORK
     return Step(f"{op}__{ISA}", kernel, layout.buffer, layout.buffer.address, scratch_bytes, parallel)

@@ -80,7 +80,7 @@ cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, in
     cdef int vecs, n, r, x, y
     cdef const uint8_t *pixels[8]
     while panel < last_panel:
-        vecs = panels_at_once(last_panel - panel)
+        vecs = panels_at_once(last_panel - panel, count)
         left = p.gemm.channels - (panel + vecs - 1) * LANES
         pixel = 0
         y = 0
@@ -182,7 +182,7 @@ cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, i
     gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
               channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, order)
     memcpy(layout.at(), p, sizeof(Conv))
-    return make_step(op, <uintptr_t>&conv2d_kernel, layout, scratch)
+    return make_step(op, <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_sources * p.gemm.segment_bytes, scratch)
 
 
 cdef bint constant_weights(inputs):

@@ -43,7 +43,7 @@ def bind_quantize(op, inputs, outputs, attrs):
         return None
     p.size, p.scale = x.size, scale_of(out)
     set_output(&p.out, out, attrs)
-    return make_step(op, <uintptr_t>&quantize_kernel, layout)
+    return make_step(op, <uintptr_t>&quantize_kernel, layout, p.size * MOVE)
 
 
 def bind_dequantize(op, inputs, outputs, attrs):
@@ -53,7 +53,7 @@ def bind_dequantize(op, inputs, outputs, attrs):
     if not all_int8((x,)) or out.dtype != "float32" or len(x.quant.scale) != 1:
         return None
     p.size, p.scale, p.zero_point = x.size, scale_of(x), x.quant.zero_point
-    return make_step(op, <uintptr_t>&dequantize_kernel, layout)
+    return make_step(op, <uintptr_t>&dequantize_kernel, layout, p.size * MOVE)
 
 
 cdef enum WordType:
@@ -132,4 +132,4 @@ def bind_cast(op, inputs, outputs, attrs):
     signed = p.target != UINT8
     p.lowest = -(2.0 ** (bits - 1)) if signed else 0.0
     p.highest = 2.0 ** 63 if bits == 64 else 2.0 ** (bits - 1 if signed else bits) - 1
-    return make_step(op, <uintptr_t>&cast_kernel, layout)
+    return make_step(op, <uintptr_t>&cast_kernel, layout, p.size * MOVE)

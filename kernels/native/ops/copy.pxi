@@ -115,7 +115,7 @@ cdef make_copy(str op, inputs, out, list boxes, bytes fill=b""):
         p.fill_size, p.fill_bytes = len(fill), out.nbytes
         memcpy(p.fill, <const char *>fill, len(fill))
     # A filled output is one thread's work: another's box could be overwritten by a late fill.
-    return make_step(op, <uintptr_t>&copy_kernel, layout, 0, not fill)
+    return make_step(op, <uintptr_t>&copy_kernel, layout, 0 if fill else out.nbytes)
 
 
 def bind_reshape(op, inputs, outputs, attrs):

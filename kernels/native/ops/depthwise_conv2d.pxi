@@ -156,7 +156,9 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     p.out_rows = n * p.h_out
     p.out_index = len(inputs)
     p.kernel_rows = kh
-    p.quads = kw if DW_QUADS and kh <= 3 and weight.quant.zero_point == 0 else 0
+    # Without a neighbour at stride 1 to share columns with, half-empty vectors are not worth the interleaving.
+    worth = p.stride_w == 1 or p.c_out % (4 * LANES) == 0
+    p.quads = kw if DW_QUADS and worth and kh <= 3 and weight.quant.zero_point == 0 else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
     p.in_place = fits and p.multiplier_c == 1 and x.data is None and not (p.quads and ACT_FLIP)
@@ -172,7 +174,7 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     else:
         layout = pair_parameters(&p, weight, bias, x, out)
     memcpy(layout.at(), &p, sizeof(Depthwise))
-    return make_step(op, <uintptr_t>&depthwise_kernel, layout, scratch)
+    return make_step(op, <uintptr_t>&depthwise_kernel, layout, out.size * kh * kw * 4, scratch)
 
 
 cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):

@@ -55,9 +55,9 @@ cdef inline void quad_row_sliding(const Depthwise *p, const uint8_t *x, int bloc
     if at < p.w_out:
         quad_column(&columns[8], p, x)
         quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
-    if at + 1 < p.w_out:
-        quad_column(&columns[0], p, x + p.c_out)
-        quad_sliding(p, 1, 2, 0, columns, w, block, q, out + p.c_out, n)
+        if at + 1 < p.w_out:
+            quad_column(&columns[0], p, x + p.c_out)
+            quad_sliding(p, 1, 2, 0, columns, w, block, q, out + p.c_out, n)
 
 
 cdef inline void quad_row(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
@@ -98,7 +98,7 @@ cdef fold_narrow(Depthwise *p):
     """Few channels leave most lanes empty. At stride 1 neighbouring pixels are neighbouring bytes, under the same kernel:
     4 * LANES / c of them are taken as one wide pixel whose channels repeat."""
     p.wide_c, p.wide_w = p.c_out, p.w_out
-    if p.stride_w == 1 and 4 * LANES % p.c_out == 0 and 2 * p.c_out < 4 * LANES:
+    if p.stride_w == 1 and 4 * LANES % p.c_out == 0:
         p.wide_c = 4 * LANES
         p.wide_w = (p.w_out * p.c_out + p.wide_c - 1) // p.wide_c
 

@@ -277,13 +277,13 @@ def bind_binary(op, inputs, outputs, attrs):
         set_output(&p.out, out, attrs)
         p.a = place_constant(a, layout, at_a)
         p.b = place_constant(b, layout, at_b)
-        return make_step(op, <uintptr_t>&binary_int8_kernel, layout)
+        return make_step(op, <uintptr_t>&binary_int8_kernel, layout, out.size * MOVE)
     if a.dtype == b.dtype == out.dtype == "float32" and p.op != FLOOR_DIV:
         p.low, p.high = attrs.get("clamp_min", float("-inf")), attrs.get("clamp_max", float("inf"))
-        return make_step(op, <uintptr_t>&binary_float_kernel, layout)
+        return make_step(op, <uintptr_t>&binary_float_kernel, layout, out.size * MOVE)
     clamped = "clamp_min" in attrs or "clamp_max" in attrs
     if a.dtype == b.dtype == out.dtype == "int32" and p.op not in (DIV, SQUARED_DIFFERENCE) and not clamped:
-        return make_step(op, <uintptr_t>&binary_int32_kernel, layout)
+        return make_step(op, <uintptr_t>&binary_int32_kernel, layout, out.size * MOVE)
     return None
 
 
@@ -310,4 +310,4 @@ def bind_lookup(op, inputs, outputs, attrs):
     table = bytes(inputs[1].data)
     for q in range(256):
         p.table[q ^ 0x80] = table[q]  # the file's table starts at word -128, whose bit pattern is 0x80
-    return make_step(op, <uintptr_t>&lookup_kernel, layout)
+    return make_step(op, <uintptr_t>&lookup_kernel, layout, p.size * MOVE)

@@ -39,7 +39,7 @@ def bind_gather(op, inputs, outputs, attrs):
     p.inner = product(x.shape[axis + 1:]) * item_bytes(x)
     p.count = product(indices.shape[batch_dims:])
     p.wide = indices.dtype == "int64"
-    return make_step(op, <uintptr_t>&gather_kernel, layout, 0, False)
+    return make_step(op, <uintptr_t>&gather_kernel, layout)
 
 
 cdef void gather_nd_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
@@ -63,7 +63,7 @@ def bind_gather_nd(op, inputs, outputs, attrs):
     p.wide = indices.dtype == "int64"
     for d, (size, stride) in enumerate(zip(x.shape[:p.depth], strides_of(x.shape))):
         p.size[d], p.stride[d] = size, stride * item_bytes(x)
-    return make_step(op, <uintptr_t>&gather_nd_kernel, layout, 0, False)
+    return make_step(op, <uintptr_t>&gather_nd_kernel, layout)
 
 
 cdef struct ArgExtreme:
@@ -118,4 +118,4 @@ def bind_arg_extreme(op, inputs, outputs, attrs):
     p.smallest = op == "arg_min"
     p.wide = outputs[0].dtype == "int64"
     p.dtype = dtypes[x.dtype]
-    return make_step(op, <uintptr_t>&arg_extreme_kernel, layout, 0, False)
+    return make_step(op, <uintptr_t>&arg_extreme_kernel, layout)

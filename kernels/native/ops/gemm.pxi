@@ -80,7 +80,10 @@ cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize
                 i8_store2(out + i * stride, words, i)
     else:
         for i in range(left):
-            i8_store_first(out + i * stride, words, i, last_channels)
+            if last_channels < LANES:
+                i8_store_first(out + i * stride, words, i, last_channels)
+            else:
+                i8_store1(out + i * stride, words, i)
 
 
 cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
@@ -107,7 +110,9 @@ cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *con
 
 cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
                      Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
-    if vecs == TILE_VECS:
+    if vecs == ROW_VECS:
+        gemm_tile(1, ROW_VECS, g, pixels, correction, panel, out, last_channels)
+    elif vecs == TILE_VECS:
         gemm_rows(TILE_VECS, rows, g, pixels, correction, panel, out, last_channels)
     elif TILE_VECS > 2 and vecs == 2:
         gemm_rows(2, rows, g, pixels, correction, panel, out, last_channels)
@@ -115,7 +120,10 @@ cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *co
         gemm_rows(1, rows, g, pixels, correction, panel, out, last_channels)
 
 
-cdef inline int panels_at_once(Py_ssize_t left) noexcept nogil:
+cdef inline int panels_at_once(Py_ssize_t left, Py_ssize_t pixels) noexcept nogil:
+    """For one pixel (a linear layer of a batch of one) many panels: too few sums in flight would wait for each other."""
+    if pixels == 1 and left >= ROW_VECS:
+        return ROW_VECS
     if left >= TILE_VECS:
         return TILE_VECS
     return 2 if TILE_VECS > 2 and left >= 2 else 1

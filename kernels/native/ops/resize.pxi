@@ -85,8 +85,8 @@ def bind_resize(op, inputs, outputs, attrs):
     set_lines(p.rows, find(p.h_in, p.h_out, *rule), p.w_in * p.c, bilinear)
     set_lines(p.columns, find(p.w_in, p.w_out, *rule), p.c, bilinear)
     if not bilinear:
-        return make_step(op, <uintptr_t>&nearest_kernel, layout)
+        return make_step(op, <uintptr_t>&nearest_kernel, layout, out.nbytes)
     p.zero_in = x.quant.zero_point
     p.multiplier = <float>(scale_of(x) / scale_of(out) * 2.0 ** -22)
     set_output(&p.out, out, {})
-    return make_step(op, <uintptr_t>&bilinear_kernel, layout)
+    return make_step(op, <uintptr_t>&bilinear_kernel, layout, out.size * MOVE)

@@ -56,4 +56,4 @@ def bind_softmax(op, inputs, outputs, attrs):
     for distance in range(256):
         p.table[distance] = <int32_t>rint(exp(-distance * step) * 8388608.0)
     set_output(&p.out, out, attrs)
-    return make_step(op, <uintptr_t>&softmax_kernel, layout)
+    return make_step(op, <uintptr_t>&softmax_kernel, layout, x.size * MOVE)

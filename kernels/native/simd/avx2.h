@@ -7,6 +7,7 @@
 #define LANES 8
 #define TILE_ROWS 4      /* 4 rows x 2 vectors: 8 accumulators of 16 registers */
 #define TILE_VECS 2
+#define ROW_VECS 8
 #define ACT_FLIP 0
 #define WEIGHT_MIN (-127) /* see split_segments */
 #define DW_CHANNELS 16
@@ -61,6 +62,11 @@ static inline void i8_store4(int8_t *out, i8v q) { _mm256_storeu_si256((__m256i 
 static inline void i8_store2(int8_t *out, i8v q, int half)
 {
     _mm_storeu_si128((__m128i *)out, half ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q));
+}
+static inline void i8_store1(int8_t *out, i8v q, int quarter)
+{
+    __m128i from = quarter < 2 ? _mm256_castsi256_si128(q) : _mm256_extracti128_si256(q, 1);
+    if (quarter % 2) _mm_storeh_pd((double *)out, _mm_castsi128_pd(from)); else _mm_storel_epi64((__m128i *)out, from);
 }
 static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 {

@@ -6,6 +6,7 @@
 #define LANES 16
 #define TILE_ROWS 8      /* 8 rows x 2 vectors: 16 accumulators, 2 weights, 1 activation of 32 registers */
 #define TILE_VECS 2
+#define ROW_VECS 8
 #define ACT_FLIP 0x80
 #define WEIGHT_MIN (-128)
 #define DW_CHANNELS 32   /* channels per depthwise block: one 32-byte load a tap */
@@ -65,6 +66,11 @@ static inline void i8_store4(int8_t *out, i8v q) { _mm512_storeu_si512(out, q); 
 static inline void i8_store2(int8_t *out, i8v q, int half)
 {
     _mm256_storeu_si256((__m256i *)out, half ? _mm512_extracti64x4_epi64(q, 1) : _mm512_castsi512_si256(q));
+}
+static inline void i8_store1(int8_t *out, i8v q, int quarter)
+{
+    __m128i from = quarter == 0 ? _mm512_castsi512_si128(q) : quarter == 1 ? _mm512_extracti32x4_epi32(q, 1) : quarter == 2 ? _mm512_extracti32x4_epi32(q, 2) : _mm512_extracti32x4_epi32(q, 3);
+    _mm_storeu_si128((__m128i *)out, from);
 }
 static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 {

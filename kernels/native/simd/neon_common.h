@@ -6,6 +6,7 @@
 #define LANES 4
 #define TILE_ROWS 4      /* 4 rows x 4 vectors: 16 accumulators of 32 registers */
 #define TILE_VECS 4
+#define ROW_VECS 8
 #define ACT_FLIP 0
 #define DW_CHANNELS 16
 #define DW_VECS 4
@@ -62,6 +63,12 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 }
 static inline void i8_store4(int8_t *out, i8v q) { vst1q_s8(out, q); }
 static inline void i8_store2(int8_t *out, i8v q, int half) { vst1_s8(out, half ? vget_high_s8(q) : vget_low_s8(q)); }
+static inline void i8_store1(int8_t *out, i8v q, int quarter)
+{
+    int32x4_t words = vreinterpretq_s32_s8(q);
+    int32_t from = quarter == 0 ? vgetq_lane_s32(words, 0) : quarter == 1 ? vgetq_lane_s32(words, 1) : quarter == 2 ? vgetq_lane_s32(words, 2) : vgetq_lane_s32(words, 3);
+    memcpy(out, &from, 4);
+}
 static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 {
     int8_t bytes[16];

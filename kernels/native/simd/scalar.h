@@ -5,6 +5,7 @@
 #define LANES 4          /* int32 lanes in a vector */
 #define TILE_ROWS 4      /* GEMM register tile: rows of activations ... */
 #define TILE_VECS 2      /* ... by vectors of output channels */
+#define ROW_VECS 8       /* the same for a single row */
 #define ACT_FLIP 0       /* XORed onto every activation byte before dot4 sees it */
 #define WEIGHT_MIN (-128) /* smallest weight dot4 computes exactly */
 #define DW_CHANNELS 4    /* channels of one depthwise block */
@@ -67,9 +68,10 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     }
     return q;
 }
-/* Store all 4 * LANES words; one half of them; or n of them from a quarter on. */
+/* Store all 4 * LANES words; one half or quarter of them; or n of them from a quarter on. */
 static inline void i8_store4(int8_t *out, i8v q) { memcpy(out, q.v, 16); }
 static inline void i8_store2(int8_t *out, i8v q, int half) { memcpy(out, q.v + 8 * half, 8); }
+static inline void i8_store1(int8_t *out, i8v q, int quarter) { memcpy(out, q.v + 4 * quarter, 4); }
 static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n) { memcpy(out, q.v + 4 * quarter, n); }
 
 /* 4 consecutive activations, given to every lane */
