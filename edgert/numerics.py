@@ -43,7 +43,7 @@ def check_quant(tensor):
     if not (min(scales) > 0.0 and sum(scales) < float("inf") and _are_float32(scales)):
         raise ModelFormatError(f"has scale {_bad_scale(scales)}, which is not a positive float32")
     low, high = WORD_RANGE[tensor.dtype]
-    if not low <= quant.zero_point <= high:
+    if type(quant.zero_point) is not int or not low <= quant.zero_point <= high:
         raise ModelFormatError(f"has zero point {quant.zero_point}, outside {tensor.dtype}")
 
 

@@ -90,6 +90,10 @@ WRONG = {
         lambda g: with_tensor(g, 0, quant=Quant((0.5,), 128)),
         r"'x' has zero point 128, outside int8",
     ),
+    "zero point of another type": (
+        lambda g: with_tensor(g, 0, quant=Quant((0.5,), 3.0)),
+        r"zero point 3\.0, outside int8",
+    ),
     "quantised float": (
         lambda g: g.replace(tensors=(*g.tensors, Tensor("extra", "float32", (1,), Q))),
         r"'extra' float32 tensors have no quantisation",
