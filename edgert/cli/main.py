@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 
 import edgert
 from edgert.errors import EdgertError
@@ -61,6 +62,8 @@ def _dispatch(argv):
     if verb is None or verb not in VERBS or set(before_verb) - {"--debug"}:
         _top_parser().parse_args(before_verb + ([verb] if verb else []))
         return 2
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # a decoder's remark on a damaged picture is not for the user
     module = __import__(f"edgert.cli.{verb}", fromlist=["run"])
     what = VERBS[verb]
     parser = _parser(f"edgert {verb}", what[0].upper() + what[1:] + ".", "example:\n" + _indent(module.EXAMPLE))

@@ -12,7 +12,7 @@ from edgert.optional import require
 
 MAX_PIXELS = 2**25  # 33 megapixels: 134 MB as Pillow keeps them, and one copy more while it converts
 MAX_FILE_BYTES = 2**28
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 
 # First bytes -> Pillow plugin and its class.
 _FORMATS = (
@@ -23,8 +23,6 @@ _FORMATS = (
     (b"GIF8", "GifImagePlugin", "GifImageFile"),
     (b"P5", "PpmImagePlugin", "PpmImageFile"),
     (b"P6", "PpmImagePlugin", "PpmImageFile"),
-    (b"II*\0", "TiffImagePlugin", "TiffImageFile"),
-    (b"MM\0*", "TiffImagePlugin", "TiffImageFile"),
 )
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its value -> PIL.Image.Transpose that undoes it
@@ -94,13 +92,33 @@ def _decoded(picture, name, mode):
     _check_size(picture, name)
     try:
         picture.load()
-        turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION))
+        turn = _UPRIGHT.get(_orientation(picture.info.get("exif", b"")))
         picture = _with_mode(picture, name, mode)
         return picture if turn is None else picture.transpose(turn)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{name}: damaged picture ({_reason(error)})") from error
+
+
+def _orientation(exif):
+    """The orientation in a picture's EXIF block, 0 if it has none. Pillow's own reader would import its TIFF plugin.
+
+    Source: CIPA DC-008 (Exif 2.32) section 4.6: a TIFF header, then directory entries of 12 bytes.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(exif[:2])
+
+    def number(offset, size):
+        return int.from_bytes(exif[offset : offset + size], order)  # past the end: 0
+
+    if order is None:
+        return 0
+    directory = number(4, 4)
+    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
+        if number(entry, 2) == _ORIENTATION:
+            return number(entry + 8, 2)
+    return 0
 
 
 def _with_mode(picture, name, mode):
