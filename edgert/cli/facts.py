@@ -51,6 +51,7 @@ def _node(index, node, graph, elided):
     return {
         "index": index,
         "op": node.op,
+        "title": f"{node.op} {node.attrs['function']}" if "function" in node.attrs else node.op,
         "name": node.name,
         "inputs": list(node.inputs),
         "outputs": list(node.outputs),

@@ -88,7 +88,7 @@ def _node_table(facts):
         rows.append(
             (
                 node["index"],
-                node["op"],
+                node["title"],
                 shape_text(given["shape"]) if given else "",
                 shape_text(made["shape"]),
                 made["dtype"],

@@ -121,7 +121,7 @@ def _node_table(facts):
     for node in facts["nodes"]:
         shapes = ", ".join(shape_text(tensors[i]["shape"]) for i in node["outputs"])
         rows.append(
-            f'<tr data-node="{node["index"]}"><td class=n>{node["index"]}</td><td><b>{escape(node["op"])}</b></td>'
+            f'<tr data-node="{node["index"]}"><td class=n>{node["index"]}</td><td><b>{escape(node["title"])}</b></td>'
             f"<td class=mono>{escape(shapes)}</td>"
             f'<td class="{tier_class(node["tier"])}"><span class=chip>{escape(node["tier"])}</span> '
             f"<span class=mono>{escape(kernel_text(node))}</span></td>"
@@ -200,7 +200,7 @@ def _details(facts):
         )
         attrs = ", ".join(f"{key} {_attr(value)}" for key, value in node["attrs"].items())
         blocks.append(
-            f'<template id="node-{node["index"]}"><h3>{node["index"]} · {escape(node["op"])}'
+            f'<template id="node-{node["index"]}"><h3>{node["index"]} · {escape(node["title"])}'
             f'<button aria-label="close">×</button></h3><p class=mono>{escape(node["kernel"])}</p>'
             f"<p>{escape(attrs)}</p><table>{lines}</table></template>"
         )

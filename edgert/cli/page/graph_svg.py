@@ -71,7 +71,7 @@ def _node_card(node, facts, most_macs):
         f'class="card {tier_class(node["tier"])}" data-node="{node["index"]}"><title>{escape(title)}</title>'
         f'<rect class="box" width="{CARD_WIDTH}" height="{CARD_HEIGHT}" rx="5"/>'
         f'<path class="stripe" d="M5 0 H4 A4 4 0 0 0 0 5 V{CARD_HEIGHT - 5} A4 4 0 0 0 4 {CARD_HEIGHT} H5 z"/>'
-        f'<text class="op" x="14" y="19">{escape(shorten(node["op"], 20))}</text>'
+        f'<text class="op" x="14" y="19">{escape(shorten(node["title"], 20))}</text>'
         f'<text class="shape" x="{CARD_WIDTH - 8}" y="19" text-anchor="end">{escape(shorten(shapes, 18))}</text>'
         f'<text class="kernel" x="14" y="35">{escape(shorten(runs_as(node), 38))}</text>{bar if share else ""}'
     )

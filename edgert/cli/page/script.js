@@ -10,7 +10,8 @@ function choose(index, from) {
   detail.replaceChildren(template.content.cloneNode(true));
   for (const item of document.querySelectorAll(`[data-node="${index}"], .e${index}`)) {
     item.classList.add("on");
-    if (item.dataset.node && !item.contains(from)) item.scrollIntoView({ block: "nearest", inline: "nearest" });
+    // Only the graph scrolls to it: the page stays where the reader is.
+    if (item.matches(".card") && item !== from) item.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 }
 
