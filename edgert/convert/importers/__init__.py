@@ -7,13 +7,13 @@ from edgert.errors import ConversionError
 
 MAX_FILE_BYTES = 2**33
 
-# What is recognised, to be refused by its name. (offset, bytes, what it is)
+# What is recognised, to be refused by its name: (the file's first bytes, what it is)
 _FOREIGN = (
-    (0, b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file"),
-    (0, b"PK\x03\x04", "a zip archive (PyTorch, NumPy or Keras v3)"),
-    (0, b"\x80\x02", "a Python pickle"),
-    (0, b"GGUF", "a GGUF file"),
-    (0, b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
+    (b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file, which is not supported"),
+    (b"PK\x03\x04", "a zip archive (PyTorch, NumPy or Keras v3), which is not supported"),
+    (b"\x80\x02", "a Python pickle, which is not supported"),
+    (b"GGUF", "a GGUF file, which is not supported yet"),
+    (b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
     ".onnx": "an ONNX model", ".pt": "a PyTorch model", ".pth": "a PyTorch model", ".h5": "a Keras model",
@@ -46,9 +46,9 @@ def _tflite():
 
 
 def _what(source, data):
-    for offset, magic, what in _FOREIGN:
-        if data[offset : offset + len(magic)] == magic:
-            return f"this is {what}, which is not supported" if "converted" not in what else f"this is {what}"
+    for magic, what in _FOREIGN:
+        if data.startswith(magic):
+            return f"this is {what}"
     suffix = os.path.splitext(source)[1].lower()
     if suffix in _BY_SUFFIX:
         return f"this is {_BY_SUFFIX[suffix]}, which is not supported yet"

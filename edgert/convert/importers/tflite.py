@@ -16,22 +16,23 @@ def load(data, source, name):
     source: what to call the file in messages. name: of the graph.
     Raises: ConversionError for a damaged file, UnsupportedOpError listing every operator that cannot be expressed.
     """
-    model = File(data, source).root()
+    file = File(data, source)
     try:
-        return _Importer(model, source, name).run()
+        return _Importer(file, file.root(), name).run()
     except Unsupported as reason:  # outside any operator: a graph input or output
         raise ConversionError(f"{source}: {reason}") from None
 
 
 class _Importer:
-    def __init__(self, model, source, name):
+    def __init__(self, file, model, name):
+        source = file.name
         if model.version != 3:
             raise ConversionError(f"{source}: schema version {model.version}, only 3 is known")
         subgraphs = model.subgraphs
         if not subgraphs:
             raise ConversionError(f"{source}: holds no subgraph")
         self.source, self.subgraph, self.codes = source, subgraphs[0], model.operator_codes
-        self.file_tensors = TensorTable(model._file, model, self.subgraph)
+        self.file_tensors = TensorTable(file, model, self.subgraph)
         self.draft = Draft(name)
         self.placed = {}  # the file's tensor index -> the draft's
 

@@ -9,7 +9,7 @@ CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 def fuse(draft):
     readers, producers, count = draft.consumers(), draft.producers(), 0
     for at, node in enumerate(draft.nodes):
-        if node.op not in CONVOLUTIONS:
+        if node is None or node.op not in CONVOLUTIONS:
             continue
         before, after = producers.get(node.inputs[0]), draft.single_reader(node.outputs[0], readers)
         if before is None or after is None:
@@ -20,10 +20,9 @@ def fuse(draft):
         fused = _dilated(draft, split, node, join)
         if fused:
             draft.nodes[at] = fused
-            draft.nodes[after] = join.replace(outputs=node.outputs)  # nobody reads it now
+            draft.nodes[after] = None
             count += 1
-    if count:
-        _drop_replaced(draft)
+    draft.nodes = [node for node in draft.nodes if node is not None]
     return count
 
 
@@ -53,8 +52,3 @@ def _dilated(draft, split, conv, join):
     except ModelFormatError:
         return None
     return conv.replace(inputs=inputs, outputs=join.outputs, attrs=attrs)
-
-
-def _drop_replaced(draft):
-    """A batch_to_space whose result another node gives by now is gone."""
-    draft.nodes = [n for n in draft.nodes if n.op != "batch_to_space" or n.inputs[0] not in n.outputs]
