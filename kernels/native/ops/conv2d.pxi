@@ -17,10 +17,20 @@ cdef struct Conv:
     int row_width                 # pixels in a copied row
     int up_h, up_w                # transposed conv: input pixels lie this far apart among zeros, else 1
     int in_place
+    int contiguous                # every copied row follows the one before it in the tensor: no padding, no pixel left out
     int band_rows
     int out_rows                  # output rows over the whole batch
     int fill                      # the byte that padding is made of
     int out_index
+
+
+cdef inline void copy_flipped(uint8_t *to, const uint8_t *x, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    if ACT_FLIP:
+        for i in range(count):
+            to[i] = x[i] ^ ACT_FLIP
+    else:
+        memcpy(to, x, count)
 
 
 cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogil:
@@ -40,11 +50,7 @@ cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogi
         return
     count = min(p.w_in, p.row_width - p.pad_left) * c
     to += left * c
-    if ACT_FLIP:
-        for i in range(count):
-            to[i] = row[i] ^ ACT_FLIP
-    else:
-        memcpy(to, row, count)
+    copy_flipped(to, row, count)
     if p.row_width > p.pad_left + p.w_in:
         memset(to + count, p.fill, (p.row_width - p.pad_left - p.w_in) * c)
 
@@ -52,6 +58,9 @@ cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogi
 cdef void copy_band(uint8_t *to, const uint8_t *image, const Conv *p, int first, int rows) noexcept nogil:
     """Input rows first .. first + rows - 1 of one image, counted with padding (and zeros between rows)."""
     cdef int y, source
+    if p.contiguous:
+        copy_flipped(to, image + <Py_ssize_t>first * p.w_in * p.c_in, <Py_ssize_t>rows * p.w_in * p.c_in)
+        return
     for y in range(first - p.pad_top, first - p.pad_top + rows):
         source = y // p.up_h if y >= 0 and y % p.up_h == 0 else -1
         copy_row(to, image + <Py_ssize_t>source * p.w_in * p.c_in if 0 <= source < p.h_in else NULL, p)
@@ -160,6 +169,7 @@ cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, i
     p.fill = (x.quant.zero_point & 0xFF) ^ ACT_FLIP
     p.out_index = len(inputs)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
+    p.contiguous = fits and p.row_width == p.w_in and p.up_h == 1 and p.up_w == 1
     p.in_place = ACT_FLIP == 0 and fits and p.up_h == 1 and p.up_w == 1 and x.data is None
     cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_in
     cdef Py_ssize_t more = BAND_BYTES // max(row_bytes, 1) - p.span_h
