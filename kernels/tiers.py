@@ -70,16 +70,23 @@ def resolve(forced=None):
     return [forced] + [tier for tier in ("scalar", "reference") if known.index(tier) > known.index(forced)]
 
 
-def bind(tier, op, inputs, outputs, attrs):
+def variants(tier, op):
+    """Names of the ways this tier can run `op`, the default "" first; `edgert tune` chooses among them."""
+    names = getattr(_module(tier), "variants", None)
+    return ("", *names(op)) if names else ("",)
+
+
+def bind(tier, op, inputs, outputs, attrs, variant=""):
     """Offer a node to a tier: ("native", Step), ("python", function of two lists of arrays), or None if it declines.
 
-    inputs, outputs: tuples of tensor specs (None for an absent input); attrs: dict.
+    inputs, outputs: tuples of tensor specs (None for an absent input); attrs: dict. variant: one of `variants`.
     """
     module = _module(tier)
     if module is None:
         return None
     try:
-        bound = module.bind(op, inputs, outputs, attrs)
+        chosen = (variant,) if variant else ()
+        bound = module.bind(op, inputs, outputs, attrs, *chosen)
     except NotImplementedError:
         return None
     if bound is None:

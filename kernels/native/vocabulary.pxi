@@ -75,3 +75,5 @@ cdef extern from * nogil:
     int quad_channel(int v, int l)
     void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
     i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
+
+    Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)

@@ -294,10 +294,10 @@ cdef struct Lookup:
 
 cdef void lookup_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Lookup *p = <const Lookup *>params
-    cdef const uint8_t *x = <const uint8_t *>tensors[0]
-    cdef uint8_t *out = <uint8_t *>tensors[2]
-    cdef Py_ssize_t i
-    for i in range(share(p.size, thread, n_threads), share(p.size, thread + 1, n_threads)):
+    cdef Py_ssize_t first = share(p.size, thread, n_threads), n = share(p.size, thread + 1, n_threads) - first, i
+    cdef const uint8_t *x = <const uint8_t *>tensors[0] + first
+    cdef uint8_t *out = <uint8_t *>tensors[2] + first
+    for i in range(lookup_blocks(out, x, n, p.table), n):
         out[i] = p.table[x[i]]
 
 

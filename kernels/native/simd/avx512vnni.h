@@ -121,3 +121,21 @@ static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
     return bytes_of(words_of(a, b, r), words_of(c, d, r), r);
 }
+
+/* Every CPU with VNNI but one generation also has VBMI, whose byte permutation is a table of 128. */
+__attribute__((target("avx512vbmi"))) static Py_ssize_t lookup_vbmi(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)
+{
+    __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
+    __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
+    Py_ssize_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        __m512i index = _mm512_loadu_si512(x + i);
+        __m512i low = _mm512_permutex2var_epi8(t0, index, t1), high = _mm512_permutex2var_epi8(t2, index, t3);
+        _mm512_storeu_si512(out + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high));
+    }
+    return i;
+}
+static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)
+{
+    return __builtin_cpu_supports("avx512vbmi") ? lookup_vbmi(out, x, n, table) : 0;
+}

@@ -99,3 +99,17 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
     i8v q = narrow4(v[0], v[1], v[2], v[3], r);
     if (n >= 16) i8_store4(out, q); else i8_store_first(out, q, 0, n);
 }
+
+static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)
+{
+    uint8x16x4_t t[4];
+    Py_ssize_t i = 0;
+    for (int part = 0; part < 4; part++) t[part] = vld1q_u8_x4(table + 64 * part);
+    for (; i + 16 <= n; i += 16) {
+        uint8x16_t index = vld1q_u8(x + i), step = vdupq_n_u8(64);
+        uint8x16_t y = vqtbl4q_u8(t[0], index); /* an index beyond 63 gives 0, and tbx leaves what is there */
+        for (int part = 1; part < 4; part++) y = vqtbx4q_u8(y, t[part], index = vsubq_u8(index, step));
+        vst1q_u8(out + i, y);
+    }
+    return i;
+}

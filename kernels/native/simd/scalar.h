@@ -107,3 +107,6 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
    back in order. */
 #define DW_QUADS 0
 #include "no_quads.h"
+
+/* Replace as many leading bytes as vectors can, out[i] = table[x[i]]; returns how many that were. */
+static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table) { return 0; }
