@@ -30,11 +30,12 @@ class Plan(Record):
     __slots__ = ("graph", "program", "inputs", "outputs", "steps", "elided", "arena_bytes", "arena_map", "state")
 
 
-def make(graph, tier=None, threads=1, tokens=None, state=None):
+def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
     """Plan a graph that has passed `opset.validate`.
 
     tier: name of the kernel tier to start with, else the best. tokens: rows for the symbolic dimension, if it has one.
-    state: `Plan.state` of another plan of this model, else fresh and zero.
+    state: `Plan.state` of another plan of this model, else fresh and zero. choices: dict from node index to the
+    (tier, variant) to offer that node first.
     Raises: TierError, InputError for `tokens`, ModelFormatError if the model needs more memory than there is.
     """
     order = _resolve(tier)
@@ -44,10 +45,11 @@ def make(graph, tier=None, threads=1, tokens=None, state=None):
         memory = _Memory(graph, storage, state)
         steps, entries = [], []
         for index in storage.steps:
-            step, entry = _bind(graph, index, order, memory)
+            first = [choices[index]] if choices and index in choices else []
+            step, entry = _bind(graph, index, first + [(name, "") for name in order], memory)
             steps.append(step)
             entries.append(entry)
-        program = (Program or PythonProgram)(entries, threads)
+        program = _program(entries, threads)
     except MemoryError:
         raise ModelFormatError(
             f"the model needs more memory than there is (arena: {storage.arena_bytes:,} bytes)"
@@ -55,6 +57,15 @@ def make(graph, tier=None, threads=1, tokens=None, state=None):
     arena_map = [(b.tensor, b.offset, b.nbytes, b.first_step, b.last_step) for b in storage.blocks]
     inputs, outputs = ([(graph.tensors[i], memory.view(i)) for i in ends] for ends in (graph.inputs, graph.outputs))
     return Plan(graph, program, inputs, outputs, steps, storage.elided, storage.arena_bytes, arena_map, memory.state)
+
+
+def _program(entries, threads):
+    try:
+        return (Program or PythonProgram)(entries, threads)
+    except MemoryError as error:
+        if threads == 1:
+            raise
+        raise InputError(f"a program of {threads} threads does not start here: {error}") from None
 
 
 def _resolve(tier):
@@ -73,14 +84,17 @@ def _bind_tokens(graph, tokens):
     return opset.bind_tokens(graph, tokens)
 
 
-def _bind(graph, index, order, memory):
-    """((node index, tier, kernel name, tensor indices), the program's entry) of one node."""
+def _bind(graph, index, offers, memory):
+    """((node index, tier, kernel name, tensor indices), the program's entry) of one node.
+
+    offers: (tier, variant) in the order to try.
+    """
     node = graph.nodes[index]
     indices = (*node.inputs, *node.outputs)
     inputs = tuple([graph.tensors[i] if i >= 0 else None for i in node.inputs])
     outputs = tuple([graph.tensors[i] for i in node.outputs])
-    for tier in order:
-        bound = tiers.bind(tier, node.op, inputs, outputs, node.attrs)
+    for tier, variant in offers:
+        bound = tiers.bind(tier, node.op, inputs, outputs, node.attrs, variant)
         if bound is None:
             continue
         kind, kernel = bound
@@ -89,7 +103,8 @@ def _bind(graph, index, order, memory):
             return (index, tier, kernel.name, indices), (kernel, addresses)
         call = _PythonStep(kernel, node, memory)
         return (index, tier, f"{node.op}__{tier}", indices), (call, None)
-    raise ModelFormatError(f"{opset.describe(graph, index)}: no tier of {', '.join(order)} has a kernel for this case")
+    names = ", ".join([tier for tier, _ in offers])
+    raise ModelFormatError(f"{opset.describe(graph, index)}: no tier of {names} has a kernel for this case")
 
 
 class _Memory:

@@ -1,12 +1,12 @@
 """A loaded model and its plan: bytes or arrays in, bytes or arrays out. Knows no task."""
 
-import os
 from _thread import allocate_lock
 
 from edgert import plan
 from edgert.errors import InputError
 from edgert.format import reader
 from edgert.graph import TOKENS
+from edgert.threads import thread_count
 
 _KEPT_PLANS = 8  # of different numbers of tokens
 
@@ -14,15 +14,13 @@ _KEPT_PLANS = 8  # of different numbers of tokens
 class Session:
     """A model ready to run. Two threads may call it: one waits for the other.
 
-    source: path of a model file, or its bytes. threads: cores one run may use, default all physical ones this process
-    may use. tier: kernel tier to start with, default the fastest.
+    source: path of a model file, or its bytes. threads: how many one run may use, else EDGERT_THREADS, else one for each
+    physical core of this process. tier: kernel tier to start with, default the fastest.
     Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier, InputError for `threads`.
     """
 
     def __init__(self, source, *, threads=None, tier=None):
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise InputError(f"threads is {threads!r}; give a number of 1 or more")
-        self.threads, self.tier = threads or physical_cores(), tier
+        self.threads, self.tier = thread_count(threads), tier
         self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source)
         self.graph = self.loaded.graph
         self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
@@ -136,20 +134,6 @@ class Session:
                     raise InputError(f"input {tensor.name!r} takes rows of {row:,} bytes, got {view.nbytes:,} bytes")
                 return tokens
         return 1
-
-
-def physical_cores():
-    """Physical cores this process may use: of hardware threads that share one, the first counts."""
-    usable = os.sched_getaffinity(0)
-    cores = 0
-    for cpu in usable:
-        try:
-            with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as file:
-                first = int(file.read().replace("-", ",").split(",")[0])
-        except (OSError, ValueError):
-            first = cpu
-        cores += first == cpu or first not in usable
-    return max(cores, 1)
 
 
 def _is_buffer(source):

@@ -21,7 +21,8 @@ ARROWS = {
     "edgert.format": ("edgert.graph", "edgert.opset"),
     "edgert.storage": ("edgert.graph",),
     "edgert.plan": ("edgert.graph", "edgert.opset", "edgert.storage", "kernels.tiers", "kernels.native"),
-    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph"),
+    "edgert.threads": (),
+    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads"),
     "edgert.vision": ("edgert.optional",),
     "edgert.model": ("edgert.session", "edgert.vision"),
     "edgert.convert": ("edgert", "edgert.graph", "edgert.opset", "edgert.shapes", "edgert.numerics", "edgert.format",
@@ -52,8 +53,8 @@ FOREIGN = {
 }
 
 # What a process that only answers must not pay for: no import of these at the top of a device module.
-DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "session", "model", "__init__",
-               "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
+DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "session", "model",
+               "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from random_graphs import random_graph, run_without_sharing
 from test_plan import counting_graph
 
-from edgert import plan, session
+from edgert import plan
 from edgert.errors import InputError, ModelFormatError, TierError
 from edgert.format import writer
 from edgert.graph import Graph, Node, Quant, Tensor
@@ -114,12 +114,6 @@ def test_wrong_buffers_are_named_and_nothing_runs(summing, buffers, words):
     assert bytes(summing.plan.inputs[0][1]) == before
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
-def test_a_wrong_number_of_threads_is_an_input_error(threads):
-    with pytest.raises(InputError, match="threads"):
-        Session(writer.to_bytes(sum_graph()), threads=threads)
-
-
 def test_a_wrong_tier_or_file_is_named(tmp_path):
     with pytest.raises(TierError, match="abacus"):
         Session(writer.to_bytes(sum_graph()), tier="abacus")
@@ -188,10 +182,6 @@ def test_a_forked_child_has_memory_of_its_own(summing):
         os._exit(0)
     os.waitpid(child, 0)
     assert bytes(summing.plan.inputs[0][1]) != b"\7\7\7\7"
-
-
-def test_there_is_at_least_one_core_and_no_more_than_allowed():
-    assert 1 <= session.physical_cores() <= len(os.sched_getaffinity(0))
 
 
 def test_loading_and_running_buffers_imports_no_numpy(tmp_path):
