@@ -1,7 +1,7 @@
 """Every error that edgert raises on purpose.
 
     EdgertError
-      ModelFormatError (ValueError)    the file or its graph is wrong; carries the tensor's or node's name and the numbers
+      ModelFormatError (ValueError)    the file or its graph is wrong; names the tensor or node, with the numbers
       UnsupportedOpError               the converter met operators it cannot express; lists all of them
       ConversionError                  the source model is damaged, or a step of the conversion cannot hold its contract
       InputError (ValueError)          an array, picture or argument given by the caller does not fit

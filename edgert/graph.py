@@ -7,11 +7,9 @@ These are hand-written slotted classes and not dataclasses: `import dataclasses`
 2.5 MB, half of what a process needs from start to first answer.
 """
 
-from edgert.errors import ModelFormatError
-
 DTYPE_SIZES = {"float32": 4, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "bool": 1}
 
-# Caps on what a graph may claim. A file within them can be refused only for what it says, never for what it costs to read.
+# Caps on what a graph may claim: a file within them can be refused for what it says, never for what it costs to read.
 MAX_TENSORS = 65_536
 MAX_NODES = 65_536
 MAX_RANK = 6
@@ -85,7 +83,8 @@ class Tensor(Record):
     """An array in the graph.
 
     shape: tuple of ints; one entry may be the symbol `TOKENS`. data: for a constant, a C-contiguous little-endian
-    bytes-like of exactly `nbytes`; None for what the graph computes. state: lives between runs (a KV cache), zero at first.
+    bytes-like of exactly `nbytes`; None for what the graph computes. state: lives between runs (a KV cache), zero at
+    first.
     """
 
     __slots__ = ("name", "dtype", "shape", "quant", "data", "state")
@@ -119,7 +118,7 @@ class Node(Record):
 
 
 class Preprocess(Record):
-    """From a picture to the input tensor: `real = (pixel - mean[c]) / std[c]`, pixel 0..255, then the tensor's own quantisation.
+    """From a picture to the input tensor: `real = (pixel - mean[c]) / std[c]`, pixel 0..255, then quantised.
 
     channels: "RGB", "BGR" or "GRAY". resize: "stretch", "crop" (centre crop of the short side) or "letterbox".
     """
@@ -131,8 +130,8 @@ class Preprocess(Record):
 class Metadata(Record):
     """What a user of the model needs and the graph does not say.
 
-    task: "classify", "detect", "generate" or "" (arrays in, arrays out). labels: tuple of str. preprocess: a `Preprocess`
-    or None. golden: tuple of (inputs, outputs), each a tuple of bytes: vectors that must come out bit for bit.
+    task: "classify", "detect", "generate" or "" (arrays in, arrays out). labels: tuple of str. preprocess: a
+    `Preprocess` or None. golden: tuple of (inputs, outputs), each a tuple of bytes: they must come out bit for bit.
     provenance: dict str -> str (source file and its hash, converter, versions). report: str, what conversion did.
     """
 

@@ -1,6 +1,7 @@
 """Matrix product of two computed tensors, over broadcast leading dimensions."""
 
 import numpy as np
+
 from edgert.kernels.reference.rounding import (
     all_of,
     exact_float,

@@ -5,6 +5,7 @@ each step rounded to float32. int32 and int64: plain integers that wrap. float32
 """
 
 import numpy as np
+
 from edgert.kernels.reference.rounding import all_of, clamp_of, float_multiplier, scale, to_words, zero_point
 
 

@@ -1,6 +1,7 @@
 """Between element types: cast (words as numbers), quantize and dequantize (words as real numbers)."""
 
 import numpy as np
+
 from edgert.kernels.reference.rounding import scale, zero_point
 
 OPS = ("cast", "quantize", "dequantize")

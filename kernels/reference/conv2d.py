@@ -4,6 +4,7 @@ Written as one matrix product per kernel tap (ky, kx): the input pixels that thi
 """
 
 import numpy as np
+
 from edgert.kernels.reference.rounding import (
     all_of,
     channel_multipliers,

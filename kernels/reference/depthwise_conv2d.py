@@ -1,6 +1,7 @@
 """Depthwise 2-D convolution: every channel has its own kernels and sees no other channel."""
 
 import numpy as np
+
 from edgert.kernels.reference.conv2d import WINDOW, int8_settings, taps
 from edgert.kernels.reference.rounding import all_of, clamp_of, requantise, with_bias
 

@@ -1,6 +1,7 @@
 """Linear layer (fully connected): every output is a weighted sum of the last axis."""
 
 import numpy as np
+
 from edgert.kernels.reference.conv2d import int8_settings
 from edgert.kernels.reference.rounding import all_of, clamp_of, exact_float, requantise, with_bias, wrap_int32
 

@@ -1,6 +1,7 @@
 """A function of one int8 word, given as its 256 results: every unary activation in int8, and requantisation."""
 
 import numpy as np
+
 from edgert.kernels.reference import unary
 from edgert.kernels.reference.rounding import all_of
 

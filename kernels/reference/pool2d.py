@@ -1,6 +1,7 @@
 """Average and maximum over a window that slides over the picture. Padding takes part in neither."""
 
 import numpy as np
+
 from edgert.kernels.reference.conv2d import taps
 from edgert.kernels.reference.rounding import all_of, clamp_of, scale, to_words, zero_point
 

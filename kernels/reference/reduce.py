@@ -3,6 +3,7 @@
 from math import prod
 
 import numpy as np
+
 from edgert.kernels.reference.rounding import all_of, float_multiplier, requantise, scale, zero_point
 
 PLAIN = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}

@@ -1,6 +1,7 @@
 """Resizing pictures: nearest neighbour, and bilinear interpolation."""
 
 import numpy as np
+
 from edgert.kernels import coordinates
 from edgert.kernels.reference.rounding import all_of, float_multiplier, scale, to_words, zero_point
 

@@ -1,6 +1,7 @@
 """`edgert.kernels.requant`'s rule on arrays, and what the ops read from tensor specs."""
 
 import numpy as np
+
 from edgert.kernels import requant
 
 

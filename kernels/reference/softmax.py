@@ -1,6 +1,7 @@
 """Softmax and log-softmax along the last axis."""
 
 import numpy as np
+
 from edgert.kernels import requant
 from edgert.kernels.reference.rounding import all_of, float_multiplier, scale, to_words, zero_point
 

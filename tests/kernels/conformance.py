@@ -1,6 +1,7 @@
 """Runs one case on one tier, with words around every buffer that must neither change nor matter."""
 
 import numpy as np
+
 from edgert.kernels import reference, tiers
 
 GUARD = 64  # bytes after each buffer: kernels may read that far behind an activation, and write nowhere

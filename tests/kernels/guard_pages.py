@@ -10,6 +10,7 @@ import sys
 
 from cases import CASES, build
 from conformance import GUARD, bind
+
 from edgert.kernels.native.program import Program, address_of
 
 PAGE = mmap.PAGESIZE

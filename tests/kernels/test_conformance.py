@@ -11,6 +11,7 @@ import conformance
 import numpy as np
 import pytest
 from cases import CASES, build
+
 from edgert.kernels import tiers
 
 # int8 ops (and the ones that leave or enter int8) that no native tier may decline.

@@ -4,10 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from edgert.kernels import coordinates, requant
-from edgert.kernels.reference import rounding
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edgert.kernels import coordinates, requant
+from edgert.kernels.reference import rounding
 
 int32 = st.integers(-(2**31), 2**31 - 1)
 scales = st.floats(2.0**-40, 2.0**20, width=32)

@@ -3,9 +3,9 @@
 import random
 
 import numpy as np
-from edgert.kernels import reference
 
 from edgert.graph import Graph, Node, Quant, Tensor
+from edgert.kernels import reference
 
 QUANT = Quant((0.5,), 1)  # one for all: copies need equal quantisation
 SIDES = (1, 1, 2, 3, 4)

@@ -1,11 +1,11 @@
 """validate(): each promise the kernels rely on, broken one at a time, is one named error with the numbers in it."""
 
 import pytest
-from edgert.kernels import reference
 
 from edgert import opset
 from edgert.errors import ModelFormatError
 from edgert.graph import TOKENS, Graph, Metadata, Node, Preprocess, Quant, Tensor
+from edgert.kernels import reference
 
 Q = Quant((0.5,), 3)
 PER_CHANNEL = Quant((0.25, 0.5), 0, 0)

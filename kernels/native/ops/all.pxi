@@ -45,7 +45,21 @@ BINDERS = {
 }
 
 
-def bind(str op, tuple inputs, tuple outputs, dict attrs):
+# Other ways to compute an op, for `edgert tune` to try beside the default "".
+VARIANTS = {
+    "conv2d": tuple([variant for variant in BAND_BYTES if variant]),
+    "depthwise_conv2d": ("pairs", "quads") if DW_QUADS else (),
+}
+
+
+def variants(str op):
+    """Names of the ways to compute this op besides the default one."""
+    return VARIANTS.get(op, ())
+
+
+def bind(str op, tuple inputs, tuple outputs, dict attrs, str variant=""):
     """A Step for this op, or None where this instruction set has no kernel for the case (another tier then takes it)."""
     binder = BINDERS.get(op)
-    return binder(op, inputs, outputs, attrs) if binder is not None else None
+    if binder is None or variant and variant not in variants(op):
+        return None
+    return binder(op, inputs, outputs, attrs, variant) if variant else binder(op, inputs, outputs, attrs)

@@ -83,6 +83,10 @@ cdef class Layout:
         return <char *><uintptr_t>self.buffer.address + offset
 
 
+cdef str variant_suffix(str variant):
+    return "_" + variant if variant else ""
+
+
 cdef make_step(str op, uintptr_t kernel, Layout layout, work=0, Py_ssize_t scratch_bytes=0):
     """work: multiplications, or bytes moved times MOVE; a step with little of it is not worth waking threads for."""
     parallel = work >= PARALLEL_WORK

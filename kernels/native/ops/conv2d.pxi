@@ -2,8 +2,9 @@
 # their padding (and flipped sign bits where dot4 wants them), then every pixel of the band is a row of the GEMM. Without
 # padding and flipping the band is the tensor itself. A linear layer is an image one pixel wide.
 
-cdef enum:
-    BAND_BYTES = 24576   # a band of activations and one panel of weights share a 32 KiB first-level cache
+# Bytes of activations in a band, per variant. By default a band and a panel of weights share a 32 KiB first-level cache;
+# which is best depends on the caches, so `edgert tune` tries the others.
+BAND_BYTES = {"": 24576, "band8k": 8192, "band96k": 98304}
 
 
 cdef struct Conv:
@@ -151,7 +152,7 @@ cdef double[::1] channel_multipliers(x, weight, out, int channels):
     return array("d", [s_in * s / s_out for s in scale])
 
 
-cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
+cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
     """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
     cdef Conv *p = shape
     cdef int group_c = p.c_in // p.groups, s, i
@@ -172,7 +173,8 @@ cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, i
     p.contiguous = fits and p.row_width == p.w_in and p.up_h == 1 and p.up_w == 1
     p.in_place = ACT_FLIP == 0 and fits and p.up_h == 1 and p.up_w == 1 and x.data is None
     cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_in
-    cdef Py_ssize_t more = BAND_BYTES // max(row_bytes, 1) - p.span_h
+    cdef Py_ssize_t band_bytes = BAND_BYTES[variant]
+    cdef Py_ssize_t more = band_bytes // max(row_bytes, 1) - p.span_h
     p.band_rows = <int>max(1, min(p.h_out, more // p.stride_h + 1))
     cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 128
     if p.gemm.weight_zero_point:
@@ -192,14 +194,14 @@ cdef make_conv(str op, Conv *shape, inputs, out, attrs, bytes weights, int kh, i
     gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
               channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, order)
     memcpy(layout.at(), p, sizeof(Conv))
-    return make_step(op, <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_sources * p.gemm.segment_bytes, scratch)
+    return make_step(op + variant_suffix(variant), <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_sources * p.gemm.segment_bytes, scratch)
 
 
 cdef bint constant_weights(inputs):
     return inputs[1].data is not None and (len(inputs) < 3 or inputs[2] is None or inputs[2].data is not None)
 
 
-def bind_conv2d(op, inputs, outputs, attrs):
+def bind_conv2d(op, inputs, outputs, attrs, variant=""):
     x, weight = inputs[0], inputs[1]
     if not all_int8((x, weight, outputs[0])) or not constant_weights(inputs):
         return None
@@ -217,7 +219,8 @@ def bind_conv2d(op, inputs, outputs, attrs):
         p.h_in = p.h_out = n * p.h_in * p.w_in  # no neighbours: one long column of pixels, cut anywhere
         p.w_in = p.w_out = n = 1
     p.out_rows = n * p.h_out
-    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(weight.data), kh, kw, attrs.get("dilation_h", 1), attrs.get("dilation_w", 1))
+    return make_conv(op, variant, &p, inputs, outputs[0], attrs, bytes(weight.data), kh, kw,
+                     attrs.get("dilation_h", 1), attrs.get("dilation_w", 1))
 
 
 def bind_linear(op, inputs, outputs, attrs):
@@ -229,7 +232,7 @@ def bind_linear(op, inputs, outputs, attrs):
     p.gemm.out_stride, p.c_in = weight.shape
     p.h_in = p.h_out = p.out_rows = <int>product(x.shape[:-1])
     p.w_in = p.w_out = p.groups = p.stride_h = p.stride_w = p.up_h = p.up_w = 1
-    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(weight.data), 1, 1, 1, 1)
+    return make_conv(op, "", &p, inputs, outputs[0], attrs, bytes(weight.data), 1, 1, 1, 1)
 
 
 def bind_transpose_conv2d(op, inputs, outputs, attrs):
@@ -254,4 +257,4 @@ def bind_transpose_conv2d(op, inputs, outputs, attrs):
             for z in range(kw):
                 start = ((channel * kh + kh - 1 - y) * kw + kw - 1 - z) * c
                 turned += data[start:start + c]
-    return make_conv(op, &p, inputs, outputs[0], attrs, bytes(turned), kh, kw, 1, 1)
+    return make_conv(op, "", &p, inputs, outputs[0], attrs, bytes(turned), kh, kw, 1, 1)

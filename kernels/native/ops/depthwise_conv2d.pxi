@@ -136,7 +136,7 @@ cdef bint dw_exceeds(const int8_t *weights, Py_ssize_t count, int zero_point) no
     return False
 
 
-def bind_depthwise_conv2d(op, inputs, outputs, attrs):
+def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     x, weight, out = inputs[0], inputs[1], outputs[0]
     bias = inputs[2] if len(inputs) > 2 else None
     if not all_int8((x, weight, out)) or not constant_weights(inputs):
@@ -157,13 +157,14 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     p.out_index = len(inputs)
     p.kernel_rows = kh
     # Without a neighbour at stride 1 to share columns with, half-empty vectors are not worth the interleaving.
-    worth = p.stride_w == 1 or p.c_out % (4 * LANES) == 0
-    p.quads = kw if DW_QUADS and worth and kh <= 3 and weight.quant.zero_point == 0 else 0
+    worth = p.stride_w == 1 or p.c_out % (4 * LANES) == 0 or variant == "quads"
+    possible = DW_QUADS and kh <= 3 and weight.quant.zero_point == 0
+    p.quads = kw if possible and worth and variant != "pairs" else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
     p.in_place = fits and p.multiplier_c == 1 and x.data is None and not (p.quads and ACT_FLIP)
-    cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_out
-    p.band_rows = <int>max(1, min(p.h_out, (BAND_BYTES // max(row_bytes, 1) - p.span_h) // p.stride_h + 1))
+    cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_out, band_bytes = BAND_BYTES[""]
+    p.band_rows = <int>max(1, min(p.h_out, (band_bytes // max(row_bytes, 1) - p.span_h) // p.stride_h + 1))
     cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 128
     if p.in_place:
         row_bytes = <Py_ssize_t>p.w_in * p.c_out
@@ -174,7 +175,7 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs):
     else:
         layout = pair_parameters(&p, weight, bias, x, out)
     memcpy(layout.at(), &p, sizeof(Depthwise))
-    return make_step(op, <uintptr_t>&depthwise_kernel, layout, out.size * kh * kw * 4, scratch)
+    return make_step(op + variant_suffix(variant), <uintptr_t>&depthwise_kernel, layout, out.size * kh * kw * 4, scratch)
 
 
 cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):
