@@ -6,6 +6,7 @@ in all of them, bit for bit; only the speed differs.
 
 import os
 from importlib import import_module
+from importlib.machinery import PathFinder
 
 from edgert.kernels import cpu
 
@@ -16,6 +17,7 @@ TIERS = (
     ("neondot", "edgert.kernels.native._neondot", ("neon", "asimddp")),
     ("neon", "edgert.kernels.native._neon", ("neon",)),
     ("scalar", "edgert.kernels.native._scalar", ()),
+    ("jit", "edgert.kernels.jit", ()),  # needs numba; only offered where it is asked for or nothing is compiled
     ("reference", "edgert.kernels.reference", ()),
 )
 
@@ -37,9 +39,27 @@ def _module(tier):
 
 
 def supported():
-    """Tiers whose CPU flags are present here, best first, built or not."""
+    """Tiers whose CPU flags are present here, best first, built or not; jit where Numba is installed."""
+    return [tier for tier in _fit() if tier != "jit" or has_numba()]
+
+
+def _fit():
     present = cpu.flags()
     return [tier for tier, _, needs in TIERS if present.issuperset(needs)]
+
+
+def has_numba():
+    """Whether Numba is installed; does not import it."""
+    return PathFinder.find_spec("numba") is not None
+
+
+def has_native():
+    """Whether this installation has a compiled executor, and so, normally, compiled kernels."""
+    try:
+        import edgert.kernels.native.program  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def available():
@@ -51,15 +71,20 @@ def resolve(forced=None):
     """Tiers to offer a node to, in order.
 
     forced (or the environment variable EDGERT_TIER) names the one to start with: what it does not implement falls to the
-    plain tiers, scalar and reference. Raises: ValueError for a tier that is unknown, not built or beyond this CPU.
+    plain tiers, scalar and reference. Unless it is forced, jit serves only installations without compiled kernels: they
+    need no compilation at run time. Raises: ValueError for a tier that is unknown, not built or beyond this CPU.
     """
     forced = forced or os.environ.get("EDGERT_TIER") or None
+    if forced is None and has_native():
+        return [tier for tier in _fit() if tier != "jit"]
     present = supported()
     if forced is None:
         return present
     known = [tier for tier, _, _ in TIERS]
     if forced not in known:
         raise ValueError(f"there is no tier {forced!r}; the tiers are {', '.join(known)}")
+    if forced == "jit" and forced not in present:
+        raise ValueError("tier 'jit' needs the package numba: pip install 'edgert[jit]'")
     if forced not in present:
         needs = next(needs for tier, _, needs in TIERS if tier == forced)
         raise ValueError(
@@ -67,7 +92,7 @@ def resolve(forced=None):
         )
     if forced != "reference" and _module(forced) is None:
         raise ValueError(f"tier {forced!r} is not built into this installation (`edgert doctor` says why)")
-    return [forced] + [tier for tier in ("scalar", "reference") if known.index(tier) > known.index(forced)]
+    return [forced] + [tier for tier in ("scalar", "reference") if tier != forced and forced != "reference"]
 
 
 def variants(tier, op):
@@ -91,4 +116,4 @@ def bind(tier, op, inputs, outputs, attrs, variant=""):
         return None
     if bound is None:
         return None
-    return ("python" if tier == "reference" else "native"), bound
+    return ("python" if callable(bound) else "native"), bound

@@ -36,6 +36,7 @@ ARROWS = {
     "kernels.requant": (),
     "kernels.coordinates": ("kernels.requant",),
     "kernels.reference": ("kernels.requant", "kernels.coordinates"),
+    "kernels.jit": ("kernels.cpu", "kernels.native", "kernels.requant", "kernels.coordinates"),
     "kernels": (),
 }  # fmt: skip
 
@@ -48,6 +49,7 @@ FOREIGN = {
     "edgert.convert": {"numpy", "flatbuffers"},
     "edgert.cli.convert": {"numpy"},
     "kernels.reference": {"numpy"},
+    "kernels.jit": {"numpy", "numba", "llvmlite"},
     "kernels.requant": {"numpy"},
     "kernels.coordinates": {"numpy"},
 }
