@@ -12,6 +12,8 @@ import torch
 from . import training
 from .layers import layers_of
 
+NORM_IMAGES = 4096  # training images over which the averaged weights' batch norms are measured
+
 
 def train(text, network, load, recipe, folder):
     """`python models/<name>/train.py`; returns the exit code.
@@ -61,13 +63,14 @@ def quantize(text, network, load, recipe, folder, metadata, golden):
     run = training.Run(network(), recipe, args.checkpoint)
     run.resume()
     x_train, _, x_test, y_test = load()
-    chosen = np.random.default_rng(recipe.seed).choice(len(x_train), args.calibration, replace=False)
-    calibration = training.normalise(torch.from_numpy(x_train[np.sort(chosen)]))
+    trained = run.averaged()
+    training.refresh_norms(trained, _sample(x_train, NORM_IMAGES, recipe.seed))
+    calibration = training.normalise(_sample(x_train, args.calibration, recipe.seed))
     metadata = metadata.replace(provenance=_provenance(args, recipe, folder))
-    graph = make_graph(folder.name, layers_of(run.averaged()), calibration, args.percentile, metadata)
+    graph = make_graph(folder.name, layers_of(trained), calibration, args.percentile, metadata)
     graph = with_golden(graph, golden)
     writer.write(graph, args.output)
-    exact = training.accuracy(run.averaged(), torch.from_numpy(x_test), torch.from_numpy(y_test))
+    exact = training.accuracy(trained, torch.from_numpy(x_test), torch.from_numpy(y_test))
     print(f"float  {100 * exact:.2f} %  ({len(x_test)} images, epoch {run.epoch}, {run.seconds:.0f} s of training)")
     print(f"int8   {100 * accuracy(args.output, x_test, y_test):.2f} %  {args.output.stat().st_size} bytes", flush=True)
     return 0
@@ -78,6 +81,12 @@ def _parser(text, folder):
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--checkpoint", type=Path, default=folder / "build" / "checkpoint.pt")
     return parser
+
+
+def _sample(images, count, seed):
+    """`count` of the images, drawn at random, as a tensor."""
+    chosen = np.random.default_rng(seed).choice(len(images), min(count, len(images)), replace=False)
+    return torch.from_numpy(images[np.sort(chosen)])
 
 
 def _provenance(args, recipe, folder):

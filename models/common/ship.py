@@ -1,10 +1,10 @@
 """The last steps before a model is shipped: golden vectors into the file, accuracy out of the product's own session."""
 
 import numpy as np
-from edgert.session import Session
 
 from edgert.format import writer
 from edgert.model import Model
+from edgert.session import Session
 
 from .training import show_progress
 

@@ -80,6 +80,23 @@ def accuracy(model, x, y, batch=500):
     return int((answers == y).sum()) / len(x)
 
 
+@torch.no_grad()
+def refresh_norms(model, x, batch=256):
+    """Measures the batch norms' mean and variance anew over images x (N, H, W, C) uint8.
+
+    The average of the weights of many steps is a network of its own, and the average of those steps' statistics is not
+    its statistics: depthwise networks lose points by it.
+    """
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    for part in x.split(batch):
+        model(normalise(part))
+    model.eval()
+
+
 def learning_rate(recipe, step, steps):
     """One cycle: up from 0 to recipe.lr, then down to 0."""
     progress = step / steps

@@ -16,7 +16,7 @@ from models.vehicles.crops import load  # noqa: E402
 from models.vehicles.model import MobileNet  # noqa: E402
 
 RECIPE = training.Recipe(
-    epochs=20, batch=64, lr=0.15, weight_decay=5e-4, label_smoothing=0.1, bf16=False, evaluate_every=4
+    epochs=12, batch=64, lr=0.15, weight_decay=5e-4, label_smoothing=0.1, bf16=False, evaluate_every=4
 )
 
 if __name__ == "__main__":
