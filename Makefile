@@ -27,7 +27,7 @@ test: build ## the whole suite
 
 test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
 	PYTHON=$(PY) tools/arm/stage.sh
-	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS)
+	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS) --dist worksteal
 
 test-packaging: build ## wheel, sdist, install without a compiler
 	$(VENV)/bin/pytest tests/packaging -m packaging
