@@ -1,8 +1,9 @@
 """A loaded model and its plan: bytes or arrays in, bytes or arrays out. Knows no task."""
 
+import os
 from _thread import allocate_lock
 
-from edgert import plan
+from edgert import plan, tuned
 from edgert.errors import InputError
 from edgert.format import reader
 from edgert.graph import TOKENS
@@ -14,8 +15,9 @@ _KEPT_PLANS = 8  # of different numbers of tokens
 class Session:
     """A model ready to run. Two threads may call it: one waits for the other.
 
-    source: path of a model file, or its bytes. threads: how many one run may use, else EDGERT_THREADS, else one for each
-    physical core of this process. tier: kernel tier to start with, default the fastest.
+    source: path of a model file, or its bytes. threads: how many one run may use, else EDGERT_THREADS, else one per
+    physical core. tier: kernel tier to start with, default the fastest of each node where
+    `edgert tune` has measured them (`choices`), else the best this CPU has.
     Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier, InputError for `threads`.
     """
 
@@ -29,6 +31,8 @@ class Session:
         self._plans = {}  # number of tokens (None if the model has no such dimension) -> plan
         self._state = None
         self._symbolic = any(TOKENS in tensor.shape for tensor in self.graph.tensors)
+        forced = tier or os.environ.get("EDGERT_TIER")
+        self.choices = None if forced else tuned.choices_for(self.loaded, self.threads)
         self.plan = self.plan_for(1 if self._symbolic else None)
 
     def plan_for(self, tokens):
@@ -36,7 +40,8 @@ class Session:
         if tokens not in self._plans:
             if len(self._plans) == _KEPT_PLANS:
                 del self._plans[next(iter(self._plans))]
-            made = plan.make(self.graph, self.tier, self.threads, tokens, self._state)
+            choices = self.choices if tokens in (None, 1) else None  # they were measured with one row
+            made = plan.make(self.graph, self.tier, self.threads, tokens, self._state, choices)
             self._state = made.state
             self._plans[tokens] = made
         return self._plans[tokens]

@@ -22,15 +22,20 @@ ARROWS = {
     "edgert.storage": ("edgert.graph",),
     "edgert.plan": ("edgert.graph", "edgert.opset", "edgert.storage", "kernels.tiers", "kernels.native"),
     "edgert.threads": (),
-    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads"),
+    "edgert.messages": (),
+    "edgert.tuned": ("edgert", "edgert.messages", "kernels.tiers", "kernels.cpu"),
+    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned"),
+    "edgert.tune": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned",
+                    "edgert.messages", "kernels.tiers", "kernels.native"),
     "edgert.vision": ("edgert.optional",),
     "edgert.model": ("edgert.session", "edgert.vision"),
     "edgert.convert": ("edgert", "edgert.graph", "edgert.opset", "edgert.shapes", "edgert.numerics", "edgert.format",
                        "kernels.reference", "kernels.requant", "kernels.coordinates"),
     "edgert.cli": ("edgert", "edgert.model", "edgert.session", "edgert.plan", "edgert.format", "edgert.graph",
-                   "edgert.macs", "edgert.optional", "edgert.vision", "kernels.tiers", "kernels.native"),
+                   "edgert.macs", "edgert.optional", "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned",
+                   "edgert.messages", "kernels.tiers", "kernels.native"),
     "edgert.cli.convert": ("edgert.cli", "edgert.convert", "edgert.format"),
-    "kernels.tiers": ("kernels.cpu",),
+    "kernels.tiers": ("kernels.cpu", "kernels.native"),
     "kernels.cpu": ("kernels.native",),
     "kernels.native": (),
     "kernels.requant": (),
@@ -55,8 +60,8 @@ FOREIGN = {
 }
 
 # What a process that only answers must not pay for: no import of these at the top of a device module.
-DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "session", "model",
-               "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
+DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned", "session",
+               "model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip
 

@@ -7,6 +7,7 @@ import sys
 from edgert.cli import machine
 from edgert.cli.text import bytes_text, table
 from edgert.optional import install_command
+from edgert.tuned import cache_dir
 
 EXAMPLE = "edgert doctor\nedgert doctor --json"
 
@@ -135,7 +136,7 @@ def _resources(root):
         mend = "stop other programs, or enable swap in compressed memory: apt install zram-tools" if low else ""
         value = f"{bytes_text(memory[1])} available of {bytes_text(memory[0])}"
         yield _finding("memory", value, WARN if low else OK, mend)
-    cache = machine.cache_dir()
+    cache = cache_dir()
     free = machine.disk_free_bytes(cache)
     if free is not None:
         low = free < _LEAST_DISK

@@ -157,12 +157,6 @@ def disk_free_bytes(path):
     return status.f_bavail * status.f_frsize
 
 
-def cache_dir():
-    """Where edgert keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.environ.get("EDGERT_CACHE") or os.path.join(base, "edgert")
-
-
 def _read(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -15,6 +15,7 @@ VERBS = {
     "verify": "check a model file and its golden answers",
     "bench": "how long one answer takes",
     "profile": "where the time goes, node by node",
+    "tune": "choose the fastest kernels on this machine",
     "eval": "accuracy over labelled pictures",
     "doctor": "what this machine can do and what troubles it",
 }
@@ -114,8 +115,9 @@ def _fail(error, code, debug):
         import traceback
 
         traceback.print_exc()
-    words = " ".join(str(error).split())
-    print("edgert: " + "".join(letter if letter.isprintable() else "?" for letter in words), file=sys.stderr)
+    from edgert.messages import say
+
+    say(error)
     return code
 
 

@@ -8,7 +8,7 @@ def add_model(parser):
 
 
 def add_execution(parser):
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of one answer (EDGERT_THREADS, else physical cores)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of one answer (all cores)")
     parser.add_argument("--tier", metavar="NAME", help="force a kernel tier (edgert doctor lists them)")
 
 
