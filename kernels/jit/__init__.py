@@ -8,7 +8,8 @@ from importlib import import_module
 
 MODULES = {
     "conv2d": "conv2d",
-    "linear": "conv2d",
+    "linear": "linear",
+    "depthwise_conv2d": "depthwise_conv2d",
 }
 
 

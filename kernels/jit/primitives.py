@@ -29,3 +29,8 @@ def requantise(context, value, clamp_min, clamp_max, zero_point):
         return builder.trunc(builder.add(rounded, builder.trunc(zero, i32)), i8)
 
     return types.int8(types.float32, types.intp, types.intp, types.intp), build
+
+
+def int8_only(*specs):
+    """Whether all are quantised int8 tensors: what the kernels of this tier work on."""
+    return all(spec.dtype == "int8" and spec.quant is not None for spec in specs)

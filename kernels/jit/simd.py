@@ -71,6 +71,30 @@ class Plain:
             acc = b.add(acc, b.sext(part, self.i32v))
         return acc
 
+    # Depthwise: blocks of dw_vectors * lanes channels. Vector v, lane l of a block holds channel dw_channel(v, l).
+    dw_vectors = 2
+    dw_taps_last = False  # weights of a vector: [tap][lane], or [lane][tap]
+
+    @classmethod
+    def dw_channel(cls, v, lane):
+        return v * cls.lanes + lane
+
+    def dw_pair(self, acc, x0, x1, weights):
+        """acc[v] + x0 * w0 + x1 * w1: two taps of one block. weights: int16."""
+        b, size = self.builder, self.lanes
+        made = []
+        for v, total in enumerate(acc):
+            for tap, x in enumerate((x0, x1)):
+                word = b.sext(self.load(at(b, x, v * size), vector(I8, size)), self.i32v)
+                w = b.sext(self.load(at(b, weights, (2 * v + tap) * 2 * size), vector(I16, size)), self.i32v)
+                total = b.add(total, b.mul(word, w))
+            made.append(total)
+        return made
+
+    def dw_narrow(self, values):
+        """A finished block as int8, channels in order."""
+        return self.narrow(values)
+
     def scaled(self, acc, multiplier):
         return self.builder.fmul(self.builder.sitofp(acc, self.f32v), multiplier)
 
@@ -128,14 +152,38 @@ class Avx512vnni(Plain):
             x, w = self.builder.bitcast(x, self.i32v), self.builder.bitcast(w, self.i32v)
         return self.call("llvm.x86.avx512.vpdpbusd.512", self.i32v, acc, x, w)
 
+    dw_taps_last = True
+
+    @classmethod
+    def dw_channel(cls, v, lane):
+        """Words of two taps are interleaved inside each 128-bit lane; packing brings them back in order."""
+        return lane // 4 * 8 + v * 4 + lane % 4
+
+    def dw_pair(self, acc, x0, x1, weights):
+        b, wide = self.builder, vector(I16, 32)
+        one, two = (b.sext(self.load(x, vector(I8, 32)), wide) for x in (x0, x1))
+        made = []
+        for v, total in enumerate(acc):
+            order = [8 * group + 4 * v + k + 32 * tap for group in range(4) for k in range(4) for tap in range(2)]
+            w = self.load(at(b, weights, 64 * v), wide)
+            made.append(b.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.i32v, self.shuffle(one, two, order), w)))
+        return made
+
+    def dw_narrow(self, values):
+        b, words = self.builder, self._pair(*values)
+        words = self._limit(self._limit(words, self.clamp_min, ">"), self.clamp_max, "<")
+        return b.trunc(words, vector(I8, 32))
+
+    def _limit(self, words, bound, keep):
+        bound = ir.Constant(words.type, [bound] * words.type.count)
+        return self.builder.select(self.builder.icmp_signed(keep, words, bound), words, bound)
+
     def narrow(self, values):
         """cvtps turns what is too large into the lowest int, so the upper clamp comes first; packs saturate the rest."""
-        b, count = self.builder, len(values)
-        values = values + values[-1:] * (4 - count)
+        values = values + values[-1:] * (4 - len(values))
         ab, cd = (self._pair(*values[i : i + 2]) for i in (0, 2))
         words = self.call("llvm.x86.avx512.packsswb.512", vector(I8, 64), ab, cd)
-        low = ir.Constant(words.type, [self.clamp_min] * 64)
-        words = b.select(b.icmp_signed(">", words, low), words, low)
+        words = self._limit(words, self.clamp_min, ">")
         order = [16 * group + 4 * part + k for part in range(4) for group in range(4) for k in range(4)]
         return self.shuffle(words, words, order)
 
