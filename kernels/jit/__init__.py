@@ -6,10 +6,20 @@ arrays), or None for a case this tier leaves to the next. Numba is imported when
 
 from importlib import import_module
 
+BINARY = ("add", "sub", "mul", "minimum", "maximum", "squared_difference")
+ARRANGE = ("concat", "slice", "pad", "reshape", "transpose")
 MODULES = {
     "conv2d": "conv2d",
-    "linear": "linear",
     "depthwise_conv2d": "depthwise_conv2d",
+    "linear": "linear",
+    **dict.fromkeys(BINARY, "binary"),
+    "lookup": "lookup",
+    "avg_pool2d": "pool2d",
+    "max_pool2d": "pool2d",
+    "reduce": "reduce",
+    "softmax": "softmax",
+    **dict.fromkeys(ARRANGE, "arrange"),
+    "resize": "resize",
 }
 
 

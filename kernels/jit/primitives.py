@@ -1,8 +1,8 @@
-"""Words that every kernel uses: pointers, and the end of every int8 op."""
+"""Words that every kernel uses: pointers, a thread's share, and the end of every int8 op."""
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 
 @intrinsic
@@ -29,6 +29,12 @@ def requantise(context, value, clamp_min, clamp_max, zero_point):
         return builder.trunc(builder.add(rounded, builder.trunc(zero, i32)), i8)
 
     return types.int8(types.float32, types.intp, types.intp, types.intp), build
+
+
+@register_jitable
+def share(total, part, parts):
+    """First item of a thread's share; share(total, parts, parts) == total."""
+    return total * part // parts
 
 
 def int8_only(*specs):
