@@ -61,7 +61,7 @@ class Model:
 
         Raises: InputError if an array's shape or dtype is not the input's.
         """
-        outputs = self.session.run(list(arrays))
+        outputs = self.session.run(arrays)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def run_buffers(self, buffers):

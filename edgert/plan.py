@@ -56,6 +56,9 @@ def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
         ) from None
     arena_map = [(b.tensor, b.offset, b.nbytes, b.first_step, b.last_step) for b in storage.blocks]
     inputs, outputs = ([(graph.tensors[i], memory.view(i)) for i in ends] for ends in (graph.inputs, graph.outputs))
+    if address_of is not None:
+        for connect, ends in (program.connect_inputs, graph.inputs), (program.connect_outputs, graph.outputs):
+            connect([(memory.address(i), graph.tensors[i].nbytes) for i in ends])
     return Plan(graph, program, inputs, outputs, steps, storage.elided, storage.arena_bytes, arena_map, memory.state)
 
 

@@ -40,6 +40,7 @@ typedef struct edgert_pool {
     _Atomic int done;        /* shares finished */
     _Atomic int generation;  /* low word of the step's number, for workers to sleep on; -1 after stopping */
     _Atomic int sleepers;
+    pid_t process;           /* threads do not survive a fork: in the child the caller takes all shares */
     pthread_t *threads;
 } edgert_pool;
 
@@ -101,7 +102,7 @@ static void pool_stop(edgert_pool *pool)
 {
     if (!pool) return;
     pool_announce(pool, -1);
-    for (int t = 1; t < pool->n_threads; t++) pthread_join(pool->threads[t], NULL);
+    for (int t = 1; t < pool->n_threads && pool->process == getpid(); t++) pthread_join(pool->threads[t], NULL);
     free(pool->threads);
     free(pool);
 }
@@ -114,6 +115,7 @@ static edgert_pool *pool_start(int n_threads, char *scratch, size_t scratch_stri
     pool->scratch = scratch;
     pool->scratch_stride = scratch_stride;
     pool->n_threads = n_threads;
+    pool->process = getpid();
     atomic_store(&pool->ticket, (uint64_t)n_threads); /* nothing to take yet */
     pool->threads = calloc(n_threads, sizeof *pool->threads);
     sigset_t all, before;

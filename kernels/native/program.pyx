@@ -5,10 +5,12 @@ Independent of the instruction set: an ISA module's `bind` gives `Step` objects,
 work on, and `Program.run` walks the list with the GIL released. A Python callable (a reference op) may stand in the list
 too; it splits the loop there.
 """
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.stdlib cimport posix_memalign
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -20,6 +22,10 @@ cdef extern from "step.h" nogil:
         const void *params
         char **tensors
         int parallel
+
+cdef extern from "<unistd.h>" nogil:
+    int _SC_PAGESIZE, _SC_PHYS_PAGES
+    long sysconf(int name)
 
 cdef extern from "pool.h" nogil:
     ctypedef struct edgert_pool:
@@ -126,6 +132,8 @@ cdef class Program:
     cdef list callables    # a callable at its index, None for a native step
     cdef list spans        # (first, one past last) of native runs, (index, -1) of a callable
     cdef object owned      # steps and scratch: kept alive as long as the program
+    cdef list inputs       # (address, bytes) of what `answer` copies in and out
+    cdef list outputs
 
     def __cinit__(self, list steps, int threads=1):
         cdef Py_ssize_t i, slot = 0
@@ -169,6 +177,9 @@ cdef class Program:
             if addresses is not None:
                 stride = max(stride, (<Step>step).scratch_bytes)
         stride = (stride + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        # A few bytes of a file can ask for any amount: huge dilations and pads make huge bands.
+        if stride > sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) // self.threads:
+            raise MemoryError(f"{self.threads} threads need {stride} bytes of scratch each")
         # 64 bytes of slack: kernels may read past the end of a row, never write
         scratch = AlignedBuffer(stride * self.threads + ALIGNMENT)
         self.scratch = (<AlignedBuffer>scratch).data
@@ -220,3 +231,59 @@ cdef class Program:
                 start = now_ns()
                 self.callables[first]()
                 self.times[first] = now_ns() - start
+
+    def connect_inputs(self, list places):
+        """Tell `answer` where the model's inputs lie: a list of (address, bytes)."""
+        self.inputs = places
+
+    def connect_outputs(self, list places):
+        """The same for the outputs."""
+        self.outputs = places
+
+    def answer(self, buffers, into=None):
+        """Copy the inputs in, run, copy the outputs out: the whole of a call with one trip through the interpreter.
+
+        buffers: one C-contiguous bytes-like per input. into: one writable bytes-like per output, or None for new bytes.
+        Returns: a list of memoryviews, or `into`; None, with nothing run, if a buffer does not have its input's size.
+        Raises: TypeError or BufferError for what is no C-contiguous buffer.
+        """
+        cdef Py_ssize_t i, n = len(self.inputs)
+        if len(buffers) != n or into is not None and len(into) != len(self.outputs):
+            return None
+        for i in range(n if n > 1 else 0):  # all are looked at before the first is copied
+            if not copy_in(buffers[i], NULL, self.inputs[i][1]):
+                return None
+        for i in range(n):
+            address, nbytes = self.inputs[i]
+            if not copy_in(buffers[i], <char *><uintptr_t>address, nbytes):
+                return None
+        self.run()
+        if into is None:
+            return [PyMemoryView_FromObject(PyBytes_FromStringAndSize(<char *><uintptr_t>address, nbytes))
+                    for address, nbytes in self.outputs]
+        for i in range(len(self.outputs)):
+            address, nbytes = self.outputs[i]
+            if not copy_out(into[i], <char *><uintptr_t>address, nbytes):
+                return None
+        return into
+
+
+cdef bint copy_in(buffer, char *to, Py_ssize_t nbytes) except -1:
+    """Whether the buffer has that size; if so it is copied, unless `to` is NULL."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    fits = view.len == nbytes
+    if fits and to != NULL:
+        memcpy(to, view.buf, nbytes)
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef bint copy_out(buffer, const char *source, Py_ssize_t nbytes) except -1:
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    fits = view.len == nbytes
+    if fits:
+        memcpy(view.buf, source, nbytes)
+    PyBuffer_Release(&view)
+    return fits

@@ -22,6 +22,7 @@ ZEROS = {"x_zero_point": -7, "weight_zero_point": 11}
 
 # name: (x shape, weight shape, attributes, options of `weighted`)
 CONV2D = {
+    "stride_beyond_the_picture": ((1, 1, 1, 700), (4, 1, 1, 700), {"pad_left": 40, "stride_w": 50}, {}),
     "one_pixel": ((1, 1, 1, 1), (1, 1, 1, 1), {}, {}),
     "1x1": ((1, 5, 7, 16), (8, 1, 1, 16), {}, {}),
     "1x1_stride_2": ((1, 7, 5, 8), (9, 1, 1, 8), STRIDE_2, {}),
@@ -71,6 +72,8 @@ CONV2D |= {
 }
 
 DEPTHWISE = {
+    "stride_beyond_the_picture": ((1, 1, 1, 700), (1, 1, 700), {"pad_left": 40, "stride_w": 50}, {}),
+    "weights_of_255": ((1, 5, 5, 17), (3, 3, 17), {}, {"weight_zero_point": -128, "weights": "highest"}),
     "one_pixel": ((1, 1, 1, 1), (1, 1, 1), {}, {}),
     "3x3_same": ((1, 8, 8, 16), (3, 3, 16), PAD_1, {}),
     "3x3_stride_2": ((1, 15, 13, 24), (3, 3, 24), {**pads(0, 1, 0, 1), **STRIDE_2}, {}),

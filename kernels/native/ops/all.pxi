@@ -45,6 +45,11 @@ BINDERS = {
 }
 
 
+# Kernels that count rows and pixels in int: with more elements than this in a tensor, sums of counts could overflow.
+COUNT_IN_INT = frozenset(["conv2d", "linear", "transpose_conv2d", "depthwise_conv2d", "avg_pool2d", "max_pool2d", "resize"])
+MAX_ELEMENTS = 2**29
+
+
 # Other ways to compute an op, for `edgert tune` to try beside the default "".
 VARIANTS = {
     "conv2d": tuple([variant for variant in BAND_BYTES if variant]),
@@ -61,5 +66,7 @@ def bind(str op, tuple inputs, tuple outputs, dict attrs, str variant=""):
     """A Step for this op, or None where this instruction set has no kernel for the case (another tier then takes it)."""
     binder = BINDERS.get(op)
     if binder is None or variant and variant not in variants(op):
+        return None
+    if op in COUNT_IN_INT and max([spec.size for spec in (*inputs, *outputs) if spec is not None]) >= MAX_ELEMENTS:
         return None
     return binder(op, inputs, outputs, attrs, variant) if variant else binder(op, inputs, outputs, attrs)

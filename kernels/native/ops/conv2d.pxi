@@ -37,7 +37,7 @@ cdef inline void copy_flipped(uint8_t *to, const uint8_t *x, Py_ssize_t count) n
 cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogil:
     """One padded input row. row: NULL for a row of padding."""
     cdef Py_ssize_t c = p.c_in, i, x
-    cdef Py_ssize_t left = p.pad_left if row != NULL else p.row_width
+    cdef Py_ssize_t left = min(p.pad_left, p.row_width) if row != NULL else p.row_width
     cdef Py_ssize_t count
     if p.up_w > 1 and row != NULL:
         memset(to, p.fill, p.row_width * c)
@@ -49,7 +49,7 @@ cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogi
     memset(to, p.fill, left * c)
     if row == NULL:
         return
-    count = min(p.w_in, p.row_width - p.pad_left) * c
+    count = max(0, min(p.w_in, p.row_width - p.pad_left)) * c  # a stride can jump over the whole picture
     to += left * c
     copy_flipped(to, row, count)
     if p.row_width > p.pad_left + p.w_in:
@@ -230,7 +230,8 @@ def bind_linear(op, inputs, outputs, attrs):
     cdef Conv p
     memset(&p, 0, sizeof(p))
     p.gemm.out_stride, p.c_in = weight.shape
-    p.h_in = p.h_out = p.out_rows = <int>product(x.shape[:-1])
+    rows = product(x.shape[:-1])
+    p.h_in = p.h_out = p.out_rows = rows
     p.w_in = p.w_out = p.groups = p.stride_h = p.stride_w = p.up_h = p.up_w = 1
     return make_conv(op, "", &p, inputs, outputs[0], attrs, bytes(weight.data), 1, 1, 1, 1)
 

@@ -1,6 +1,12 @@
 # concat, slice, pad (constant), transpose, reshape, space and batch and depth: all of them move words unchanged, so all of
 # them are one kernel that copies boxes of an input to boxes of the output, each side with strides of its own.
 
+from edgert.kernels.requant import float32
+
+cdef enum:
+    MAX_BOXES = 4096  # a block of space_to_batch may have as many places as a tensor has bytes, and a box takes 200
+
+
 cdef struct Box:
     int source                    # index of the input tensor
     int dims
@@ -147,7 +153,7 @@ def bind_pad(op, inputs, outputs, attrs):
     from struct import pack
     formats = {"int8": "b", "uint8": "B", "bool": "?", "int16": "h", "int32": "i", "int64": "q", "float32": "f"}
     value = attrs.get("value", x.quant.zero_point if x.quant is not None else 0)
-    fill = pack("<" + formats[x.dtype], value if x.dtype == "float32" else int(value))
+    fill = pack("<" + formats[x.dtype], float32(value) if x.dtype == "float32" else int(value))
     to_stride = strides_of(out.shape)
     offset = sum([b * s for b, s in zip(attrs["before"], to_stride)])
     return make_copy(op, inputs, out, [(0, 0, offset, x.shape, strides_of(x.shape), to_stride)], fill)
@@ -196,6 +202,8 @@ def bind_space_batch(op, inputs, outputs, attrs):
     """One box per position in the block: batch entry (y, x) of the many is every block-th pixel, shifted by (y, x)."""
     many, image = (outputs[0], inputs[0]) if op == "space_to_batch" else (inputs[0], outputs[0])
     (block_h, block_w), (top, left) = attrs["block"], attrs["before"]
+    if block_h * block_w > MAX_BOXES:
+        return None
     n, h, w, c = image.shape
     _, rows, columns, _ = many.shape
     image_stride, many_stride = strides_of(image.shape), strides_of(many.shape)

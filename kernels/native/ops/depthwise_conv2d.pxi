@@ -32,11 +32,11 @@ cdef void dw_copy_row(int8_t *to, const int8_t *row, const Depthwise *p) noexcep
     """One padded input row with every channel repeated multiplier_c times. row: NULL for a row of padding."""
     cdef Py_ssize_t c = p.c_out, i, m, count
     cdef int8_t flip = <int8_t>ACT_FLIP if p.quads else 0
-    cdef Py_ssize_t left = p.pad_left if row != NULL else p.row_width
+    cdef Py_ssize_t left = min(p.pad_left, p.row_width) if row != NULL else p.row_width
     memset(to, p.fill, left * c)
     if row == NULL:
         return
-    count = min(p.w_in, p.row_width - p.pad_left)
+    count = max(0, min(p.w_in, p.row_width - p.pad_left))  # a stride can jump over the whole picture
     to += left * c
     if p.multiplier_c > 1:
         for i in range(count * p.c_in):
@@ -108,8 +108,8 @@ cdef void depthwise_kernel(const void *params, char *const *tensors, char *scrat
 
 
 cdef dw_pack(Depthwise *p, list taps, const int8_t *weights, int zero_point, const int32_t *bias, double[::1] multipliers, int x_zero_point):
-    """taps: (index of the tap's weights, part) in the order of p.offset; part 1 is what exceeds DW_WEIGHT_MAX."""
-    cdef int block, v, l, channel, t, tap, part, w, clipped
+    """taps: (index of the tap's weights, part) in the order of p.offset; part k is what the k before it left over."""
+    cdef int block, v, l, channel, t, tap, part, w
     cdef int64_t folded
     for block in range(p.blocks):
         for v in range(DW_VECS):
@@ -120,20 +120,21 @@ cdef dw_pack(Depthwise *p, list taps, const int8_t *weights, int zero_point, con
                 folded = bias[channel] if bias != NULL else 0
                 for t, (tap, part) in enumerate(taps):
                     w = weights[tap * p.c_out + channel] - zero_point
-                    clipped = max(-DW_WEIGHT_MAX, min(DW_WEIGHT_MAX, w))
-                    w = w - clipped if part else clipped
+                    w -= max(-part * DW_WEIGHT_MAX, min(part * DW_WEIGHT_MAX, w))
+                    w = max(-DW_WEIGHT_MAX, min(DW_WEIGHT_MAX, w))
                     p.weights[(<Py_ssize_t>block * p.pairs + t // 2) * 2 * DW_CHANNELS + dw_w_index(v, l, t % 2)] = <dw_weight>w
                     folded -= <int64_t>x_zero_point * w
                 p.bias[(block * DW_VECS + v) * LANES + l] = <int32_t><uint32_t>folded
                 p.multiplier[(block * DW_VECS + v) * LANES + l] = <float>multipliers[channel]
 
 
-cdef bint dw_exceeds(const int8_t *weights, Py_ssize_t count, int zero_point) noexcept nogil:
+cdef int dw_parts(const int8_t *weights, Py_ssize_t count, int zero_point) noexcept nogil:
+    """Among how many taps the largest weight is shared out, at DW_WEIGHT_MAX each."""
     cdef Py_ssize_t i
+    cdef int largest = 1
     for i in range(count):
-        if weights[i] - zero_point > DW_WEIGHT_MAX or weights[i] - zero_point < -DW_WEIGHT_MAX:
-            return True
-    return False
+        largest = max(largest, abs(weights[i] - zero_point))
+    return (largest + DW_WEIGHT_MAX - 1) // DW_WEIGHT_MAX
 
 
 def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
@@ -183,7 +184,7 @@ cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):
     cdef uintptr_t weights = address_of(weight.data), bias_address = address_of(bias.data) if bias is not None else 0
     kh, kw, _ = weight.shape
     zero_point = weight.quant.zero_point
-    parts = 2 if dw_exceeds(<const int8_t *>weights, kh * kw * p.c_out, zero_point) else 1
+    parts = dw_parts(<const int8_t *>weights, kh * kw * p.c_out, zero_point)
     taps = [(tap, part) for part in range(parts) for tap in range(kh * kw)]
     p.pairs = (len(taps) + 1) // 2
     p.blocks = (p.c_out + DW_CHANNELS - 1) // DW_CHANNELS

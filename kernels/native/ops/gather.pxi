@@ -88,7 +88,9 @@ cdef inline void arg_extreme(int dtype, const ArgExtreme *p, const char *x, char
             extreme = word_at(x, dtype, o * p.size * p.inner + i)
             for k in range(1, p.size):
                 value = word_at(x, dtype, (o * p.size + k) * p.inner + i)
-                if value < extreme if p.smallest else value > extreme:
+                if extreme != extreme:  # the first NaN is the answer, as in NumPy
+                    break
+                if value != value or (value < extreme if p.smallest else value > extreme):
                     extreme = value
                     best = k
             if p.wide:

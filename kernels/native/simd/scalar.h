@@ -23,7 +23,8 @@ static inline i32v i32_set(int32_t s) { i32v r; EACH_LANE r.v[l] = s; return r; 
 static inline i32v i32_zero(void) { return i32_set(0); }
 static inline i32v i32_load(const int32_t *p) { i32v r; memcpy(&r, p, sizeof r); return r; }
 /* Through uint32_t: sums that fold zero points may wrap on the way, and wrap back. */
-static inline i32v i32_add(i32v a, i32v b) { EACH_LANE a.v[l] = (int32_t)((uint32_t)a.v[l] + (uint32_t)b.v[l]); return a; }
+static inline int32_t wrapping_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline i32v i32_add(i32v a, i32v b) { EACH_LANE a.v[l] = wrapping_add(a.v[l], b.v[l]); return a; }
 static inline i32v i32_sub(i32v a, i32v b) { EACH_LANE a.v[l] = (int32_t)((uint32_t)a.v[l] - (uint32_t)b.v[l]); return a; }
 static inline i32v i32_mul(i32v a, i32v b) { EACH_LANE a.v[l] = (int32_t)((uint32_t)a.v[l] * (uint32_t)b.v[l]); return a; }
 static inline i32v i32_max(i32v a, i32v b) { EACH_LANE a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return a; }
@@ -81,7 +82,7 @@ static inline i8v w_load(const int8_t *p) { i8v w; memcpy(&w, p, sizeof w); retu
 /* acc[lane] += sum over k < 4 of x[k] * w[lane][k] */
 static inline i32v dot4(i32v acc, x4v x, i8v w)
 {
-    EACH_LANE for (int k = 0; k < 4; k++) acc.v[l] += x.v[k] * w.v[l * 4 + k];
+    EACH_LANE for (int k = 0; k < 4; k++) acc.v[l] = wrapping_add(acc.v[l], x.v[k] * w.v[l * 4 + k]);
     return acc;
 }
 /* where weight k of a lane lies in its group of LANES * 4 bytes */
@@ -94,7 +95,7 @@ static inline int dw_w_index(int v, int l, int tap) { return 2 * (v * LANES + l)
 /* acc[v] += x0 * w0 + x1 * w1 over DW_CHANNELS channels; w laid out by dw_w_index */
 static inline void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const dw_weight *w)
 {
-    EACH_LANE acc[0].v[l] += x0[l] * w[2 * l] + x1[l] * w[2 * l + 1];
+    EACH_LANE acc[0].v[l] = wrapping_add(acc[0].v[l], x0[l] * w[2 * l] + x1[l] * w[2 * l + 1]);
 }
 /* requantise the accumulators and store the first n channels in order */
 static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
