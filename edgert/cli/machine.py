@@ -73,6 +73,13 @@ def memory_bytes(root=""):
     return fields["MemTotal"], fields["MemAvailable"]
 
 
+def last_cache_bytes(root=""):
+    """Size of the largest cache of the first core, 0 if the machine does not tell."""
+    sizes = [(_read(path) or "").strip() for path in glob(f"{root}/sys/devices/system/cpu/cpu0/cache/index*/size")]
+    units = {"K": 1 << 10, "M": 1 << 20}
+    return max([int(size[:-1]) * units[size[-1]] for size in sizes if size[:-1].isdigit() and size[-1] in units] or [0])
+
+
 def pi_model(root=""):
     """'Raspberry Pi 5 Model B Rev 1.0', or '' on other machines."""
     model = (_read(f"{root}/proc/device-tree/model") or "").rstrip("\0\n")

@@ -7,7 +7,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from edgert.cli import timing
+from edgert.cli import profile, timing
+from edgert.cli.peak import Roof
 from edgert.format import writer
 from edgert.session import Session
 
@@ -97,21 +98,34 @@ def test_example_inputs_fit_every_input(model_files):
         session.run_buffers(timing.example_inputs(session))
 
 
-def test_profile_lists_every_step_with_time_work_and_tier(edgert, model_files):
+@pytest.fixture
+def roof(monkeypatch):
+    """A made-up CPU of 100 GMAC/s and 50 GB/s in place of this one."""
+    made = Roof(100.0, 50.0, 262144, 10.0, 1 << 27)
+    monkeypatch.setattr(profile, "measure_roof", lambda threads, tier, model_bytes: made)
+    return made
+
+
+def test_profile_lists_every_step_with_time_work_and_tier(edgert, model_files, roof):
     code, out, _ = edgert("profile", model_files / "colours.bin", "--runs", 2, "--threads", 1)
     assert code == 0
     assert [line.split()[1] for line in out.splitlines()[1:5]] == ["conv2d", "reduce", "linear", "softmax"]
     assert "1.74 k MACs" in out
-    assert "GMAC/s" in out.splitlines()[-1]
+    assert "one answer" in out
+    assert "  100 GMAC/s int8\n  50 GB/s read from 256 KiB, which is what this model takes\n  10 GB/s read" in out
 
 
-def test_profile_json_is_a_line_for_the_machine_and_one_a_step(edgert, model_files):
+def test_profile_json_is_a_line_for_the_machine_and_one_a_step(edgert, model_files, roof):
     _, out, _ = edgert("profile", model_files / "colours.bin", "--runs", 2, "--json", "--by-time")
     machine, *steps = [json.loads(line) for line in out.splitlines()]
-    assert machine["peak_gmacs"] > 0
+    assert (machine["peak_gmacs"], machine["bandwidth_gbs"], machine["memory_gbs"]) == (100, 50, 10)
+    assert machine["answer_ns"] == machine["kernels_ns"] + machine["executor_ns"] + machine["call_ns"]
+    assert all(machine[f"{part}_ns"] >= 0 for part in ("kernels", "executor", "call"))
     assert sorted(step["node"] for step in steps) == [0, 1, 2, 3]
     assert [step["ns"] for step in steps] == sorted((step["ns"] for step in steps), reverse=True)
-    assert {step["op"]: step["macs"] for step in steps}["conv2d"] == 1728
+    conv = next(step for step in steps if step["op"] == "conv2d")
+    assert (conv["macs"], conv["bytes"], conv["bound"]) == (1728, 192 + 108 + 16 + 64, "compute")
+    assert conv["roof_share"] == pytest.approx(1728 / 100 / conv["ns"])
 
 
 def labelled_folder(folder):
