@@ -70,16 +70,15 @@ cdef void copy_band(uint8_t *to, const uint8_t *image, const Conv *p, int first,
 
 cdef void row_corrections(int32_t *correction, const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows) noexcept nogil:
     """-weight_zero_point * sum of the activations under each pixel, for models whose weights have a zero point."""
-    cdef int y, x, s, j
+    cdef int y, x, s
     cdef int32_t total
-    cdef const uint8_t *run
+    cdef const uint8_t *pixel
     for y in range(rows):
         for x in range(p.w_out):
+            pixel = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in
             total = 0
             for s in range(p.gemm.n_sources):
-                run = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in + p.gemm.segment_offset[s]
-                for j in range(p.gemm.segment_bytes):
-                    total += <int32_t>run[j] if ACT_FLIP else <int32_t><int8_t>run[j]
+                total += sum_bytes(pixel + p.gemm.segment_offset[s], p.gemm.segment_bytes)
             correction[y * p.w_out + x] = -p.gemm.weight_zero_point * total
 
 
