@@ -1,6 +1,7 @@
 """Ops that put words elsewhere and change none: concat, slice, pad, reshape, transpose. Any type, one for all."""
 
 import numpy as np
+from edgert.kernels import requant
 
 
 def concat(*arrays, axis):
@@ -35,8 +36,10 @@ def transpose(x, out, *, perm):
 
 def _pad_settings(x, attrs):
     default = 0.0 if x.dtype == "float32" else x.quant.zero_point if x.quant else 0
-    mode = attrs.get("mode", "constant")
-    return {"before": attrs["before"], "after": attrs["after"], "mode": mode, "value": attrs.get("value", default)}
+    mode, value = attrs.get("mode", "constant"), attrs.get("value", default)
+    if x.dtype == "float32":
+        value = requant.float32(value)
+    return {"before": attrs["before"], "after": attrs["after"], "mode": mode, "value": value}
 
 
 OPS = {

@@ -227,6 +227,8 @@ def reduce_cases():
             yield f"{op}/{key}", lambda n, op=op, s=shape, x=axis: arg(n, op, "int8", "int32", s, x)
             yield f"{op}/{key}_int64", lambda n, op=op, s=shape, x=axis: arg(n, op, "int8", "int64", s, x)
             yield f"{op}/{key}_float", lambda n, op=op, s=shape, x=axis: arg(n, op, "float32", "int32", s, x)
+        words = np.array([[3, 1, np.nan, 9, np.nan], [np.nan, 1, 2, 9, 0], [1, 7, 2, 0, 7]], np.float32)
+        yield f"{op}/nan", lambda n, op=op, w=words: arg(n, op, "float32", "int32", (3, 5), 1, fill=w)
         yield f"{op}/equal_words", lambda n, op=op: arg(n, op, "int8", "int32", (3, 65), 1, fill="lowest")
     for key, (shape, options) in SOFTMAX.items():
         yield f"softmax/{key}", lambda n, s=shape, k=options: softmax(n, s, **k)
