@@ -20,6 +20,7 @@ def table():
     """The table as Markdown."""
     sys.path.insert(0, str(ROOT / "tests" / "kernels"))
     from cases import CASES, build
+
     from edgert.kernels import jit, reference, tiers
 
     types = {op: {"native": set(), "jit": set(), "reference": set()} for op in reference.OPS}
@@ -33,7 +34,7 @@ def table():
             row["jit"].add(dtype)
     lines = ["| op | native | jit | reference |", "|---|---|---|---|"]
     for op, row in types.items():
-        lines.append(f"| `{op}` | " + " | ".join([cell(row[column]) for column in ("native", "jit", "reference")]) + " |")
+        lines.append(f"| `{op}` | {cell(row['native'])} | {cell(row['jit'])} | {cell(row['reference'])} |")
     return "\n".join(lines) + "\n"
 
 

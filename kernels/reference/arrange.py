@@ -1,6 +1,7 @@
 """Ops that put words elsewhere and change none: concat, slice, pad, reshape, transpose. Any type, one for all."""
 
 import numpy as np
+
 from edgert.kernels import requant
 
 

@@ -1,4 +1,4 @@
-"""What a valid graph may ask of the native tier beyond any model: huge tensors, huge blocks, huge bands, a forked process."""
+"""What a valid graph may ask beyond any model: giant tensors, blocks and bands; and what happens after a fork."""
 
 import os
 import signal

@@ -1,9 +1,9 @@
 """The table in kernels/README.md is what the kernels say."""
 
-import sys
 from pathlib import Path
 
 import pytest
+
 from edgert.kernels import tiers
 
 ROOT = Path(__file__).resolve().parents[2]
