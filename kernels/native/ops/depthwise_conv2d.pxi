@@ -17,6 +17,7 @@ cdef struct Depthwise:
     int blocks                    # of DW_CHANNELS channels
     int out_index
     int quads                     # columns of a kernel that goes through dot4, else 0
+    int sliding                   # three columns next to each other, at stride 1 or 2
     int kernel_rows
     Py_ssize_t row_step           # bytes between two rows under the kernel, and two columns
     Py_ssize_t column_step
@@ -157,8 +158,8 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.out_rows = n * p.h_out
     p.out_index = len(inputs)
     p.kernel_rows = kh
-    # Without a neighbour at stride 1 to share columns with, half-empty vectors are not worth the interleaving.
-    worth = p.stride_w == 1 or p.c_out % (4 * LANES) == 0 or variant == "quads"
+    # Without a neighbour to share columns with, half-empty vectors are not worth the interleaving.
+    worth = p.stride_w == 1 or p.stride_w == 2 and 2 * p.c_out > 4 * LANES or p.c_out % (4 * LANES) == 0 or variant == "quads"
     possible = DW_QUADS and kh <= 3 and weight.quant.zero_point == 0
     p.quads = kw if possible and worth and variant != "pairs" else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)

@@ -60,6 +60,30 @@ cdef inline void quad_row_sliding(const Depthwise *p, const uint8_t *x, int bloc
             quad_sliding(p, 1, 2, 0, columns, w, block, q, out + p.c_out, n)
 
 
+cdef inline void quad_row_stride_2(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
+    """A row of outputs under three columns at stride 2: two new columns a step, the third was the last one's right."""
+    cdef x4v columns[12]
+    cdef i8v w[12]
+    cdef int i, at = 0
+    for i in range(12):
+        w[i] = w_load(p.quad_weights + (block * 12 + i) * LANES * 4)
+    quad_column(&columns[0], p, x)
+    while at + 2 <= p.w_out:
+        quad_column(&columns[4], p, x + p.c_out)
+        quad_column(&columns[8], p, x + 2 * p.c_out)
+        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
+        quad_column(&columns[4], p, x + 3 * p.c_out)
+        quad_column(&columns[0], p, x + 4 * p.c_out)
+        quad_sliding(p, 2, 1, 0, columns, w, block, q, out + p.c_out, n)
+        x += 4 * p.c_out
+        out += 2 * p.c_out
+        at += 2
+    if at < p.w_out:
+        quad_column(&columns[4], p, x + p.c_out)
+        quad_column(&columns[8], p, x + 2 * p.c_out)
+        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
+
+
 cdef inline void quad_row(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs under any number of columns at any stride."""
     cdef x4v column[4]
@@ -86,8 +110,10 @@ cdef inline void quad_rows(const Depthwise *p, const uint8_t *band, Py_ssize_t b
     for row in range(rows):
         for block in range(p.blocks):
             n = min(4 * LANES, p.wide_c - block * 4 * LANES)
-            if p.quads == 3 and p.stride_w == 1 and p.column_step == p.c_out and p.wide_c == p.c_out:
+            if p.sliding and p.stride_w == 1:
                 quad_row_sliding(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+            elif p.sliding:
+                quad_row_stride_2(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
             else:
                 quad_row(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
         band += band_step
@@ -112,6 +138,7 @@ cdef Layout quad_parameters(Depthwise *p, weight, bias, x, out):
     cdef int64_t folded, shift = x.quant.zero_point + ACT_FLIP
     cdef int8_t *group
     fold_narrow(p)
+    p.sliding = p.quads == 3 and p.stride_w <= 2 and p.column_step == p.c_out and p.wide_c == p.c_out
     p.blocks = (p.wide_c + 4 * LANES - 1) // (4 * LANES)
     cdef Layout layout = Layout(sizeof(Depthwise))
     at_weights = layout.reserve(<Py_ssize_t>p.blocks * p.quads * 16 * LANES)
