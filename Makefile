@@ -10,6 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip install -q
+EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
@@ -17,7 +18,8 @@ TESTS ?= tests
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: PYTHON=python3.13 (for a new .venv), EDGERT_DATA=folder of models and pictures, TESTS=tests/kernels, JOBS=1'
+	@echo 'Variables: PYTHON=python3.13 (for a new .venv), EDGERT_DATA=folder of models and pictures,'
+	@echo '           TESTS=tests/kernels, JOBS=1'
 
 demo: build ## shipped models on shipped pictures: answers, times, the tier used
 	@tools/demo.sh $(VENV)/bin
@@ -52,7 +54,7 @@ distclean: clean ## everything that git does not know
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) 'setuptools>=77' 'cython>=3.1' wheel
-	EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation -e ".[dev,peers]" || EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation -e ".[dev]"
+	$(EDITABLE) -e ".[dev,peers]" || $(EDITABLE) -e ".[dev]"
 	@touch $@
 
 $(VENV)/.native: $(VENV)/.tools setup.py $(NATIVE)

@@ -14,9 +14,9 @@ make_root() {
   [[ ! -d $root ]] || return 0
   mkdir -p "$cache"
   rm -rf "$root.part"
-  mmdebstrap -q --variant=extract --arch=arm64 \
-    --include="python3,libpython$version-dev,libstdc++6,libgomp1" "$(suite_of "$version")" "$root.part" "$(debian_mirror)"
-  [[ -e $root.part/lib ]] || ln -s usr/lib "$root.part/lib" # the loader's fixed path; trixie's packages no longer ship it
+  mmdebstrap -q --variant=extract --arch=arm64 --include="python3,libpython$version-dev,libstdc++6,libgomp1" \
+    "$(suite_of "$version")" "$root.part" "$(debian_mirror)"
+  [[ -e $root.part/lib ]] || ln -s usr/lib "$root.part/lib" # the loader's fixed path; trixie's packages lack it
   # Headers by themselves: the tree's newer libc headers must not reach the cross compiler.
   (cd "$root.part/usr/include" && mkdir "$root.part/headers" &&
     cp -a --parents -t "$root.part/headers" "python$version" "aarch64-linux-gnu/python$version")
@@ -26,23 +26,26 @@ make_root() {
 make_site() {
   local version=$1 site=$cache/site-$1 tag platforms=()
   [[ $(cat "$site/requirements.txt" 2> /dev/null) != "${requirements[*]}" ]] || return 0
-  for tag in manylinux2014 manylinux_2_{17,24,26,27,28,31,34,35,36}; do platforms+=(--platform "${tag}_aarch64"); done
+  for tag in manylinux2014 manylinux_2_{17,24,26,27,28,31,34,35,36}; do
+    platforms+=(--platform "${tag}_aarch64")
+  done
   rm -rf "$site" "$site.part"
   PIP_ROOT_USER_ACTION=ignore "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --no-compile --only-binary=:all: \
     --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none "${platforms[@]}" \
     --target "$site.part" "${requirements[@]}"
   echo "${requirements[*]}" > "$site.part/requirements.txt"
+  printf 'import os\nimport sys\n\nsys.executable = os.environ["GUEST_PYTHON"]\n' > "$site.part/sitecustomize.py"
   mv "$site.part" "$site"
 }
 
-# qemu takes a guest's absolute path from its -L folder first. Debian 12's qemu would show the host's /proc/cpuinfo,
-# so each core gets a folder with its own, and links to the tree.
+# A folder per core: qemu takes a guest's absolute path from its -L folder first, so each has its own /proc/cpuinfo
+# (Debian 12's qemu would show the host's) and links to the tree. Its `python` is what sys.executable says there.
 make_core() {
-  local version=$1 cpu=$2 dir=$cache/core-$1-$2 part features entry n
+  local version=$1 cpu=$2 dir=$cache/core-$1-$2 part features='fp asimd evtstrm crc32 cpuid' entry n
   case $cpu in
-    cortex-a53) part=0xd03 features='fp asimd evtstrm crc32 cpuid' ;;
-    cortex-a72) part=0xd08 features='fp asimd evtstrm crc32 cpuid' ;;
-    cortex-a76) part=0xd0b features='fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc asimddp' ;;
+    cortex-a53) part=0xd03 ;;
+    cortex-a72) part=0xd08 ;;
+    cortex-a76) part=0xd0b features+=' aes pmull sha1 sha2 atomics fphp asimdhp asimdrdm lrcpc asimddp' ;;
   esac
   mkdir -p "$dir/proc"
   for entry in usr lib bin; do ln -sfn "$cache/root-$version/$entry" "$dir/$entry"; done
@@ -50,6 +53,9 @@ make_core() {
     printf 'processor\t: %d\nBogoMIPS\t: 108.00\nFeatures\t: %s\n' "$n" "$features"
     printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 3\n\n' "$part"
   done > "$dir/proc/cpuinfo"
+  printf '#!/bin/sh\ndir="%s"\nQEMU_CPU=%s exec qemu-aarch64 -L "$dir" "$dir/usr/bin/python%s" "$@"\n' \
+    "$dir" "$cpu" "$version" > "$dir/python"
+  chmod +x "$dir/python"
 }
 
 for version; do

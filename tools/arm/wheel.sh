@@ -3,8 +3,8 @@
 #
 #   PYTHON=.venv/bin/python tools/arm/wheel.sh 3.13 dist
 #
-# PYTHON (with setuptools, Cython and wheel) may have any version: the generated C and the headers decide, not the one that
-# runs the build. The name carries the oldest glibc that the modules' symbols allow, so pip takes it wherever it runs.
+# PYTHON (with setuptools, Cython and wheel) may have any version: the generated C and the headers decide, not the one
+# that runs the build. The name carries the oldest glibc that the modules' symbols allow, so pip takes it wherever it runs.
 set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lib.sh"
 need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu aarch64-linux-gnu-readelf
@@ -20,8 +20,8 @@ rm -rf "$work/out" "$work"/build/lib* # a module removed from the tree must not 
 mkdir -p "$work/out" "$out"
 env EDGERT_REQUIRE_NATIVE=1 CC=$cc LDSHARED="$cc -shared" CFLAGS="-I$headers/python$version -I$headers" \
   _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=".cpython-${version/./}-aarch64-linux-gnu.so" \
-  "$python" setup.py egg_info -e "$work" build -b "$work/build" bdist_wheel -b "$work/bdist" -d "$work/out" > "$log" 2>&1 ||
-  { cat "$log" >&2; exit 1; }
+  "$python" setup.py egg_info -e "$work" build -b "$work/build" bdist_wheel -b "$work/bdist" -d "$work/out" \
+  > "$log" 2>&1 || { cat "$log" >&2; exit 1; }
 
 modules=("$work"/build/lib*/edgert/kernels/native/*.so)
 glibc=$(aarch64-linux-gnu-readelf -V "${modules[@]}" | grep -o 'GLIBC_2\.[0-9]*' | cut -d. -f2 | sort -nu | tail -n 1)
