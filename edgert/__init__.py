@@ -13,6 +13,7 @@ __all__ = [
     "CameraError",
     "Class",
     "ConversionError",
+    "CustomOpError",
     "DeployError",
     "EdgertError",
     "InputError",
@@ -22,16 +23,16 @@ __all__ = [
     "UnsupportedOpError",
     "__version__",
     "load",
+    "op",
 ]
 
-_MODEL_NAMES = ("Class", "Model", "load")
+_HOMES = {"Class": "edgert.model", "Model": "edgert.model", "load": "edgert.model", "op": "edgert.custom"}
 
 
 def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module 'edgert' has no attribute {name!r}")
-    home = "edgert.model" if name in _MODEL_NAMES else "edgert.errors"
-    value = getattr(__import__(home, fromlist=[name]), name)
+    value = getattr(__import__(_HOMES.get(name, "edgert.errors"), fromlist=[name]), name)
     globals()[name] = value
     return value
 

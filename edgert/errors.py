@@ -6,6 +6,7 @@
       ConversionError                  the source model is damaged, or a step of the conversion cannot hold its contract
       InputError (ValueError)          an array, picture or argument given by the caller does not fit
       TierError                        a forced kernel tier is unknown or this CPU lacks it
+      CustomOpError                    a custom op does not compile, or raised while it ran; carries the node's name
       CameraError (OSError)            a camera or other source cannot be opened or stopped answering
       DeployError                      a deployment did not happen; the previous release still runs
 
@@ -37,6 +38,10 @@ class InputError(EdgertError, ValueError):
 
 class TierError(EdgertError):
     exit_code = 2
+
+
+class CustomOpError(EdgertError):
+    exit_code = 1
 
 
 class CameraError(EdgertError, OSError):

@@ -40,7 +40,7 @@ PAD_MODES = ["constant", "reflect", "symmetric"]
 class Op:
     """One row of the table: how many inputs (of three the last, a bias, may be absent or -1), attributes, rules."""
 
-    __slots__ = ("attrs", "defaults", "least", "most", "numbers", "required", "shape")
+    __slots__ = ("attrs", "defaults", "least", "most", "numbers", "required", "shape", "stamp")
 
     def __init__(self, least, most, attrs, shape, numbers):
         self.least, self.most, self.attrs, self.shape, self.numbers = least, most, attrs, shape, numbers
@@ -109,6 +109,11 @@ OPS = {
     "space_to_depth": Op(1, 1, _BLOCK, shapes.space_to_depth, numerics.copy),
     "depth_to_space": Op(1, 1, _BLOCK, shapes.depth_to_space, numerics.copy),
 }
+
+
+# Rows of custom ops by name, put there by edgert/custom.py; each has a `stamp`: the attributes that files record.
+CUSTOM = {}
+STAMP = {"op_version": (None, None), "op_hash": (None, None)}
 
 
 def infer_shape(op, input_shapes, attrs, declared=None):
@@ -194,6 +199,14 @@ def validate(graph, tokens=3):
     for vector, (inputs, outputs) in enumerate(graph.metadata.golden):
         _check_golden(graph, graph.inputs, inputs, f"golden vector {vector}: its inputs")
         _check_golden(graph, graph.outputs, outputs, f"golden vector {vector}: its outputs")
+
+
+def stamped(graph):
+    """The graph with each custom op's version and hash among its node's attributes, as a file holds them."""
+    if all(node.op not in CUSTOM for node in graph.nodes):
+        return graph
+    nodes = [n.replace(attrs={**CUSTOM[n.op].stamp, **n.attrs}) if n.op in CUSTOM else n for n in graph.nodes]
+    return graph.replace(nodes=tuple(nodes))
 
 
 def describe(graph, index):
@@ -313,7 +326,7 @@ def _source(graph, index):
 
 def _check_node(tensors, node, bound):
     """Attributes, types, quantisation and shapes of one node whose indices are good."""
-    row = OPS[node.op]
+    row = _row(node.op)
     attrs = complete_attrs(row, node.attrs)
     inputs = [tensors[i] if i >= 0 else None for i in node.inputs]
     input_shapes = [bound[i] if i >= 0 else None for i in node.inputs]
@@ -349,7 +362,11 @@ def _check_preprocess(preprocess):
 
 
 def _row(op):
-    row = OPS.get(op)
+    row = OPS.get(op) or CUSTOM.get(op)
+    if row is None and "." in op:
+        raise ModelFormatError(
+            f"custom op '{op}' is not registered here: first import the module that defines it with @edgert.op('{op}')"
+        )
     if row is None:
         raise ModelFormatError(f"op {op!r} is unknown to this version")
     return row

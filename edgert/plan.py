@@ -3,7 +3,7 @@
 import mmap
 
 from edgert import opset
-from edgert.errors import InputError, ModelFormatError, TierError
+from edgert.errors import CustomOpError, InputError, ModelFormatError, TierError
 from edgert.graph import TOKENS, Record
 from edgert.kernels import tiers
 from edgert.storage import plan_storage
@@ -46,7 +46,8 @@ def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
         steps, entries = [], []
         for index in storage.steps:
             first = [choices[index]] if choices and index in choices else []
-            step, entry = _bind(graph, index, first + [(name, "") for name in order], memory)
+            names = tiers.order_for(graph.nodes[index].op, order)
+            step, entry = _bind(graph, index, first + [(name, "") for name in names], memory)
             steps.append(step)
             entries.append(entry)
         program = _program(entries, threads)
@@ -97,14 +98,17 @@ def _bind(graph, index, offers, memory):
     inputs = tuple([graph.tensors[i] if i >= 0 else None for i in node.inputs])
     outputs = tuple([graph.tensors[i] for i in node.outputs])
     for tier, variant in offers:
-        bound = tiers.bind(tier, node.op, inputs, outputs, node.attrs, variant)
+        try:
+            bound = tiers.bind(tier, node.op, inputs, outputs, node.attrs, variant)
+        except CustomOpError as error:
+            raise CustomOpError(f"{opset.describe(graph, index)}: {error}") from error
         if bound is None:
             continue
         kind, kernel = bound
         if kind == "native":
             addresses = tuple([memory.address(i) if i >= 0 else 0 for i in indices])
             return (index, tier, kernel.name, indices), (kernel, addresses)
-        call = _PythonStep(kernel, node, memory)
+        call = _PythonStep(kernel, index, memory)
         return (index, tier, f"{node.op}__{tier}", indices), (call, None)
     names = ", ".join([tier for tier, _ in offers])
     raise ModelFormatError(f"{opset.describe(graph, index)}: no tier of {names} has a kernel for this case")
@@ -152,18 +156,22 @@ def _zeros(nbytes):
 
 
 class _PythonStep:
-    """A reference kernel on its arrays, which are views of the arena, made when it first runs."""
+    """A kernel called from Python on its arrays, which are views of the arena, made when it first runs."""
 
-    __slots__ = ("arrays", "function", "memory", "node")
+    __slots__ = ("arrays", "function", "index", "memory")
 
-    def __init__(self, function, node, memory):
-        self.function, self.node, self.memory = function, node, memory
+    def __init__(self, function, index, memory):
+        self.function, self.index, self.memory = function, index, memory
         self.arrays = None
 
     def __call__(self):
         if self.arrays is None:
-            self.arrays = [self._array(i) for i in self.node.inputs], [self._array(i) for i in self.node.outputs]
-        self.function(*self.arrays)
+            node = self.memory.graph.nodes[self.index]
+            self.arrays = [self._array(i) for i in node.inputs], [self._array(i) for i in node.outputs]
+        try:
+            self.function(*self.arrays)
+        except CustomOpError as error:
+            raise CustomOpError(f"{opset.describe(self.memory.graph, self.index)}: {error}") from error
 
     def _array(self, index):
         if index < 0:

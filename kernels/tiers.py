@@ -6,7 +6,6 @@ in all of them, bit for bit; only the speed differs.
 
 import os
 from importlib import import_module
-from importlib.machinery import PathFinder
 
 from edgert.kernels import cpu
 
@@ -20,6 +19,8 @@ TIERS = (
     ("jit", "edgert.kernels.jit", ()),  # needs numba; only offered where it is asked for or nothing is compiled
     ("reference", "edgert.kernels.reference", ()),
 )
+
+CUSTOM = {}  # custom ops by name: objects with bind(tier, inputs, outputs, attrs), see edgert/custom.py
 
 _modules = {}
 
@@ -50,6 +51,8 @@ def _fit():
 
 def has_numba():
     """Whether Numba is installed; does not import it."""
+    from importlib.machinery import PathFinder
+
     return PathFinder.find_spec("numba") is not None
 
 
@@ -70,9 +73,9 @@ def available():
 def resolve(forced=None):
     """Tiers to offer a node to, in order.
 
-    forced (or the environment variable EDGERT_TIER) names the one to start with: what it does not implement falls to the
-    plain tiers, scalar and reference. Unless it is forced, jit serves only installations without compiled kernels: they
-    need no compilation at run time. Raises: ValueError for a tier that is unknown, not built or beyond this CPU.
+    forced (or the environment variable EDGERT_TIER) names the one to start with: what it does not implement falls to
+    the plain tiers, scalar and reference. jit is there unless forced only where nothing is compiled: the others need no
+    compiling at run time. Raises: ValueError for a tier that is unknown, not built or beyond this CPU.
     """
     forced = forced or os.environ.get("EDGERT_TIER") or None
     if forced is None and has_native():
@@ -95,6 +98,13 @@ def resolve(forced=None):
     return [forced] + [tier for tier in ("scalar", "reference") if tier != forced and forced != "reference"]
 
 
+def order_for(op, order):
+    """`order`, and for a custom op also jit: no compiled tier has a kernel for it."""
+    if op not in CUSTOM or "jit" in order or order == ["reference"] or not has_numba():
+        return order
+    return [*[tier for tier in order if tier != "reference"], "jit", "reference"]
+
+
 def variants(tier, op):
     """Names of the ways this tier can run `op`, the default "" first; `edgert tune` chooses among them."""
     names = getattr(_module(tier), "variants", None)
@@ -106,6 +116,9 @@ def bind(tier, op, inputs, outputs, attrs, variant=""):
 
     inputs, outputs: tuples of tensor specs (None for an absent input); attrs: dict. variant: one of `variants`.
     """
+    if op in CUSTOM:
+        bound = CUSTOM[op].bind(tier, inputs, outputs, attrs)
+        return None if bound is None else ("python" if callable(bound) else "native", bound)
     module = _module(tier)
     if module is None:
         return None

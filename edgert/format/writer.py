@@ -44,7 +44,7 @@ def write(graph, path):
 def to_bytes(graph):
     """The model file as bytes. Raises: ModelFormatError if the graph does not pass `opset.validate`."""
     opset.validate(graph)
-    graph = _with_plain_data(graph)
+    graph = _with_plain_data(opset.stamped(graph))
     data = _data_segment(graph)
     program = _Writer().program(graph, sha256(data).digest())
     header = Header.around(program, len(data))

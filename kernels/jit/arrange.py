@@ -1,11 +1,12 @@
-"""concat, slice, pad, reshape, transpose: words are put elsewhere and none changes. Each is a few copies between boxes."""
+"""concat, slice, pad, reshape, transpose: words are put elsewhere and none changes. Each is copies between boxes."""
 
 from math import prod
 
 import numpy as np
+from numba import carray, njit
+
 from edgert.kernels.jit.compiler import MOVE, compiled, step
 from edgert.kernels.jit.primitives import int8_only, share
-from numba import carray, njit
 
 
 def make_arrange(copies, sizes_in, size_out, fill):

@@ -3,8 +3,9 @@
 from collections import namedtuple
 
 import numpy as np
-from edgert.kernels.jit.primitives import advance
 from numba import carray, njit
+
+from edgert.kernels.jit.primitives import advance
 
 BAND_BYTES = 24576  # a band of activations and a panel of weights share a 32 KiB first-level cache
 

@@ -8,17 +8,17 @@ the output's own memory.
 from collections import namedtuple
 
 import numpy as np
-from edgert.kernels.jit import gemm, simd
-from edgert.kernels.jit.compiler import MOVE, compiled, step
-from edgert.kernels.jit.primitives import advance, int8_only, share
-from edgert.kernels.jit.simd import F32, I8, I32, I64, at, vector
-from edgert.kernels.requant import float32
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-OPS = ("add", "sub", "mul", "minimum", "maximum", "squared_difference")
+from edgert.kernels.jit import gemm, simd
+from edgert.kernels.jit.compiler import MOVE, compiled, step
+from edgert.kernels.jit.primitives import advance, int8_only, share
+from edgert.kernels.jit.simd import I8, I64, at, vector
+from edgert.kernels.requant import float32
+
 CHUNK = 4  # vectors at a time
 
 # sizes, strides_a, strides_b: the dimensions outside a row. moves_a, moves_b: 1, or 0 for one element along the row.
@@ -108,7 +108,7 @@ class Emitter:
     def combine(self, a, b):
         """The order of operations is the contract's, each rounded to float32; nothing may be fused."""
         p, build = self.p, self.builder
-        scale_a, scale_b, scale = (ir.Constant(self.isa.f32v, [s] * self.isa.lanes) for s in (p.scale_a, p.scale_b, p.scale))
+        scale_a, scale_b, scale = (self.isa.constant(value) for value in (p.scale_a, p.scale_b, p.scale))
         if p.op == "mul":
             return build.fmul(build.fmul(a, b), scale)
         a, b = build.fmul(a, scale_a), build.fmul(b, scale_b)
@@ -178,5 +178,3 @@ def bind(op, inputs, outputs, attrs):
     rows = int(np.prod(p.sizes, dtype=np.int64))
     return step(op, compiled(make_binary, {"p": p, "rows": rows}), work=out.size * MOVE)
 
-
-__all__ = ["F32", "I32", "OPS", "bind"]

@@ -27,7 +27,7 @@ def key(*parts):
 
 
 def read(name):
-    """(symbol, library state) as `write` was given them, or None if there is no sound file."""
+    """(symbol, may_raise, library state) as `write` was given them, or None if there is no sound file."""
     try:
         content = (folder() / f"{name}.o").read_bytes()
     except OSError:
@@ -35,16 +35,16 @@ def read(name):
     head, digest, body = content[: len(MAGIC)], content[len(MAGIC) : len(MAGIC) + 32], content[len(MAGIC) + 32 :]
     if head != MAGIC or hashlib.sha256(body).digest() != digest:
         return None
-    symbol, library, code, bitcode = _unjoin(body)
-    return symbol.decode(), (library.decode(), "object", (code, bitcode))
+    symbol, flag, library, code, bitcode = _unjoin(body)
+    return symbol.decode(), flag == b"1", (library.decode(), "object", (code, bitcode))
 
 
-def write(name, symbol, state):
+def write(name, symbol, may_raise, state):
     """Keep one kernel; where the folder cannot be written, nothing is kept and nothing is said."""
     library, kind, parts = state
     if kind != "object":
         return
-    body = _join([symbol.encode(), library.encode(), *parts])
+    body = _join([symbol.encode(), b"1" if may_raise else b"0", library.encode(), *parts])
     sibling = folder() / f".{name}.{os.getpid()}.tmp"
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,7 +11,7 @@ from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
-from edgert.kernels.jit import cache, simd
+from edgert.kernels.jit import cache
 
 SIGNATURE = types.void(types.voidptr, types.CPointer(types.voidptr), types.voidptr, types.intc, types.intc)
 OPTIONS = {"nopython": True, "error_model": "numpy"}
@@ -22,20 +22,28 @@ _compiled = {}  # key -> Compiled
 
 
 class Compiled:
-    """Machine code that lives as long as this object. address: of the C function."""
+    """Machine code that lives as long as this object. address: of the C function. may_raise: whether what it calls can
+    raise, which a kernel in the executor's loop must not."""
 
-    __slots__ = ("address", "library")
+    __slots__ = ("address", "library", "may_raise")
 
-    def __init__(self, library, symbol):
-        self.library = library
+    def __init__(self, library, symbol, may_raise):
+        self.library, self.may_raise = library, may_raise
         self.address = library.get_pointer_to_function(symbol)
 
 
 def compiled(maker, settings):
     """The kernel that `maker(**settings)` writes, from memory, from the cache folder, or compiled now."""
     key = cache.key(maker.__module__, maker.__qualname__, tuple(sorted(settings.items())))
+    return compiled_as(key, lambda: maker(**settings))
+
+
+def compiled_as(key, make):
+    """The function that `make()` gives, compiled. key: all that it depends on, hashed; None keeps it nowhere."""
+    if key is None:
+        return _compile(None, make())
     if key not in _compiled:
-        _compiled[key] = _load(key) or _compile(key, maker(**settings))
+        _compiled[key] = _load(key) or _compile(key, make())
     return _compiled[key]
 
 
@@ -43,17 +51,18 @@ def _load(key):
     stored = cache.read(key)
     if stored is None:
         return None
-    symbol, state = stored
+    symbol, may_raise, state = stored
     rtsys.initialize(cpu_target.target_context)  # the symbols that every Numba library is linked against
-    return Compiled(cpu_target.target_context.codegen().unserialize_library(state), symbol)
+    return Compiled(cpu_target.target_context.codegen().unserialize_library(state), symbol, may_raise)
 
 
 def _compile(key, function):
     made = cfunc(SIGNATURE, **OPTIONS)(function)
     library, symbol = made._library, made._wrapper_name
+    may_raise = "numba_gil_ensure" in library.get_llvm_str()  # the C function's report of an exception is still there
     if key is not None:
-        cache.write(key, symbol, library.serialize_using_object_code())
-    return Compiled(library, symbol)
+        cache.write(key, symbol, may_raise, library.serialize_using_object_code())
+    return Compiled(library, symbol, may_raise)
 
 
 class Constants:
@@ -107,4 +116,4 @@ def _python_call(code, params, scratch_bytes):
     return run
 
 
-__all__ = ["MOVE", "Constants", "NumbaError", "compiled", "simd", "step"]
+__all__ = ["MOVE", "Constants", "NumbaError", "compiled", "compiled_as", "step"]

@@ -4,11 +4,12 @@ and flipping the band is the tensor itself.
 """
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels import requant
 from edgert.kernels.jit import bands, gemm, simd
 from edgert.kernels.jit.compiler import Constants, compiled, step
 from edgert.kernels.jit.primitives import advance, int8_only
-from numba import carray
 
 
 def make_conv2d(w, g, groups, group_c, out_index, band_rows, in_place, x_zero_point, weight_zero_point, segment_bytes):
@@ -17,7 +18,8 @@ def make_conv2d(w, g, groups, group_c, out_index, band_rows, in_place, x_zero_po
     flip = isa.flip
     multiply = gemm.gemm_intrinsic(g)
     copy = bands.copy_band(w, (x_zero_point & 255) ^ flip, flip)
-    h_in, h_out, w_out, c_in, stride_h, stride_w, span_h = w.h_in, w.h_out, w.w_out, w.c_in, w.stride_h, w.stride_w, w.span_h
+    h_in, h_out, w_out, c_in = w.h_in, w.h_out, w.w_out, w.c_in
+    stride_h, stride_w, span_h = w.stride_h, w.stride_w, w.span_h
     out_rows, row_in = w.n * w.h_out, w.w_in * w.c_in
     row_bytes = row_in if in_place else w.row_width * w.c_in
     corrected = weight_zero_point != 0
@@ -104,7 +106,7 @@ def _gemm(isa, w, inputs, out, attrs, weights, runs, band_rows, in_place, consta
     """The matrix product's description, its arrays put into `constants`."""
     x, weight = inputs[:2]
     bias = inputs[2] if len(inputs) > 2 else None
-    groups, channels, segments, segment_bytes = weights.shape
+    _, channels, segments, segment_bytes = weights.shape
     row_bytes = (w.w_in if in_place else w.row_width) * w.c_in
     pixel, tap = np.arange(band_rows * w.w_out), np.arange(segments)
     pixels = pixel // w.w_out * w.stride_h * row_bytes + pixel % w.w_out * w.stride_w * w.c_in

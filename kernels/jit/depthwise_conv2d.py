@@ -5,14 +5,15 @@ once for all. Works on bands of rows copied with their padding; a channel multip
 from collections import namedtuple
 
 import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
 from edgert.kernels import requant
 from edgert.kernels.jit import bands, gemm, simd
 from edgert.kernels.jit.compiler import Constants, compiled, step
 from edgert.kernels.jit.primitives import advance, int8_only
 from edgert.kernels.jit.simd import I64, at
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 UNROLLED = 6  # pairs of taps built one behind the other; more are a loop over a table of their offsets
 
@@ -109,7 +110,8 @@ class Emitter:
         weights = at(b, at(b, self.params, d.weights_at), b.mul(block, I64(pairs * 4 * self.block)))
         if pairs <= UNROLLED:
             for pair in range(pairs):
-                self.pair(sums, pixels, [I64(tap) for tap in d.taps[2 * pair : 2 * pair + 2]], at(b, weights, pair * 4 * self.block))
+                taps = [I64(tap) for tap in d.taps[2 * pair : 2 * pair + 2]]
+                self.pair(sums, pixels, taps, at(b, weights, pair * 4 * self.block))
             return
         with cgutils.for_range(b, I64(pairs), intp=I64) as loop:
             table = at(b, at(b, self.params, d.taps_at), b.mul(loop.index, I64(16)))

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from edgert.kernels.jit import simd
-from edgert.kernels.jit.simd import F32, I8, I32, I64, at, vector
+from edgert.kernels.jit.simd import I32, I64, at
 
 # offsets into params are in bytes. pixels_at: int32 table of each pixel's first byte in a band, or -1 where pixel i
 # starts at i * pixel_bytes. corrected: whether an int32 per pixel is added (weights with a zero point).
@@ -102,7 +102,7 @@ class Emitter:
         """Panels outside, pixels inside: the weights stay in cache. The last tile of panels may be narrower."""
         b, g = self.builder, self.g
         lanes = self.isa.lanes
-        whole = g.panels // g.vecs if g.channels % (g.vecs * lanes) == 0 or g.panels % g.vecs else g.panels // g.vecs - 1
+        whole = g.channels // (g.vecs * lanes)
         if whole:
             last = b.select(b.icmp_signed("<", self.last, I64(whole)), self.last, I64(whole))
             with cgutils.for_range_slice(b, self.first, last, I64(1)) as (tile, _):
@@ -136,12 +136,13 @@ class Emitter:
         b, g, isa = self.builder, self.g, self.isa
         lane = b.mul(b.add(self.first_panel, panel), I64(4 * isa.lanes))
         sums = self.start(rows, vecs, pixel, lane)
-        weights = at(b, at(b, self.params, g.weights_at), b.mul(b.add(self.first_panel, panel), I64(panel_bytes(g, isa.lanes))))
+        panel_at = b.mul(b.add(self.first_panel, panel), I64(panel_bytes(g, isa.lanes)))
+        weights = at(b, at(b, self.params, g.weights_at), panel_at)
         pixels = [at(b, self.band, offset) for offset in self.offsets(rows, pixel)]
-        with self.loop(g.segments) as segment:
+        with _Loop(b, g.segments) as segment:
             run = [at(b, p, self.segment_offset(segment)) for p in pixels] if g.segments > 1 else pixels
             weights_here = at(b, weights, b.mul(segment, I64(g.segment_groups * isa.lanes * 4)))
-            with self.loop(g.segment_groups) as k:
+            with _Loop(b, g.segment_groups) as k:
                 w0 = at(b, weights_here, b.mul(k, I64(isa.lanes * 4)))
                 w = [isa.weights(at(b, w0, v * panel_bytes(g, isa.lanes))) for v in range(vecs)]
                 step = b.mul(k, I64(4))
@@ -149,7 +150,7 @@ class Emitter:
                     x = isa.x4(at(b, run[r], step))
                     for v in range(vecs):
                         b.store(isa.dot4(b.load(sums[r][v]), x, w[v]), sums[r][v])
-        scale = [isa.load(at(b, at(b, self.params, g.multiplier_at + v * 4 * isa.lanes), lane), isa.f32v) for v in range(vecs)]
+        scale = self.per_lane(g.multiplier_at, vecs, lane, isa.f32v)
         values = [isa.scaled(b.load(sums[r][v]), scale[v]) for r in range(rows) for v in range(vecs)]
         out = at(b, self.out, b.add(b.mul(pixel, I64(g.out_stride)), b.mul(panel, I64(isa.lanes))))
         self.store(values, vecs, out, last_channels)
@@ -157,7 +158,7 @@ class Emitter:
     def start(self, rows, vecs, pixel, lane):
         """A register per sum, holding its channel's bias (and its pixel's correction)."""
         b, g, isa = self.builder, self.g, self.isa
-        bias = [isa.load(at(b, at(b, self.params, g.bias_at + v * 4 * isa.lanes), lane), isa.i32v) for v in range(vecs)]
+        bias = self.per_lane(g.bias_at, vecs, lane, isa.i32v)
         sums = [[cgutils.alloca_once(b, isa.i32v) for _ in range(vecs)] for _ in range(rows)]
         for r in range(rows):
             extra = None
@@ -167,6 +168,11 @@ class Emitter:
             for v in range(vecs):
                 b.store(b.add(bias[v], extra) if g.corrected else bias[v], sums[r][v])
         return sums
+
+    def per_lane(self, offset, vecs, lane, kind):
+        """One vector per panel of an array in params. lane: bytes from its start to the tile's first panel."""
+        start = at(self.builder, at(self.builder, self.params, offset), lane)
+        return [self.isa.load(at(self.builder, start, v * 4 * self.isa.lanes), kind) for v in range(vecs)]
 
     def offsets(self, rows, pixel):
         """Where in the band each row of the tile starts."""
@@ -180,9 +186,6 @@ class Emitter:
     def segment_offset(self, segment):
         table = at(self.builder, self.params, self.g.segments_at)
         return self.isa.load(at(self.builder, table, self.builder.mul(segment, I64(8))), I64)
-
-    def loop(self, count):
-        return _Loop(self.builder, count)
 
     def store(self, values, vecs, out, last_channels):
         """Four vectors are narrowed together and stored: part of a row, a row, two, or four."""
@@ -210,4 +213,3 @@ class _Loop:
 
 
 ISAS = {isa.name: isa for isa in (simd.Plain, simd.Neondot, simd.Avx512vnni)}
-__all__ = ["F32", "I8", "Gemm", "gemm_intrinsic", "pack", "tile_shape", "vector"]

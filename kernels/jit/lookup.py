@@ -1,9 +1,10 @@
 """lookup: a function of one int8 word, given as its 256 results."""
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels.jit.compiler import MOVE, Constants, compiled, step
 from edgert.kernels.jit.primitives import int8_only, share
-from numba import carray
 
 
 def make_lookup(size):

@@ -1,9 +1,10 @@
 """avg_pool2d and max_pool2d: a window slides over the picture; padding takes part in neither."""
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels.jit.compiler import compiled, step
 from edgert.kernels.jit.primitives import int8_only, requantise, share
-from numba import carray
 
 
 def make_pool2d(

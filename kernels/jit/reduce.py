@@ -3,10 +3,11 @@
 from math import prod
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels.jit.compiler import compiled, step
 from edgert.kernels.jit.primitives import int8_only, requantise
 from edgert.kernels.requant import float32
-from numba import carray
 
 
 def make_reduce(sizes, strides, inner, inner_kept, size, x_zero_point, count, multiplier, zero_point):

@@ -1,11 +1,12 @@
 """resize: nearest neighbour, and bilinear interpolation with integer weights."""
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels import coordinates
 from edgert.kernels.jit.compiler import Constants, compiled, step
 from edgert.kernels.jit.primitives import advance, int8_only, requantise, share
 from edgert.kernels.requant import float32
-from numba import carray
 
 
 def make_nearest(n, h_in, w_in, c, h_out, w_out, rows_at, columns_at):

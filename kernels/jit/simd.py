@@ -104,13 +104,14 @@ class Plain:
 
     def _words(self, value):
         b = self.builder
-        low, high = (self._float(bound - self.zero_point) for bound in (self.clamp_min, self.clamp_max))
+        low, high = (self.constant(bound - self.zero_point) for bound in (self.clamp_min, self.clamp_max))
         value = b.select(b.fcmp_ordered("<", value, high), value, high)
         value = b.select(b.fcmp_ordered(">", value, low), value, low)
         words = b.fptosi(self.call(f"llvm.roundeven.v{self.lanes}f32", self.f32v, value), self.i32v)
         return b.trunc(b.add(words, ir.Constant(self.i32v, [self.zero_point] * self.lanes)), vector(I8, self.lanes))
 
-    def _float(self, value):
+    def constant(self, value):
+        """A float32 in every lane."""
         return ir.Constant(self.f32v, [float(value)] * self.lanes)
 
     def join(self, parts):
@@ -166,7 +167,8 @@ class Avx512vnni(Plain):
         for v, total in enumerate(acc):
             order = [8 * group + 4 * v + k + 32 * tap for group in range(4) for k in range(4) for tap in range(2)]
             w = self.load(at(b, weights, 64 * v), wide)
-            made.append(b.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.i32v, self.shuffle(one, two, order), w)))
+            sums = self.call("llvm.x86.avx512.pmaddw.d.512", self.i32v, self.shuffle(one, two, order), w)
+            made.append(b.add(total, sums))
         return made
 
     def dw_narrow(self, values):
@@ -179,7 +181,7 @@ class Avx512vnni(Plain):
         return self.builder.select(self.builder.icmp_signed(keep, words, bound), words, bound)
 
     def narrow(self, values):
-        """cvtps turns what is too large into the lowest int, so the upper clamp comes first; packs saturate the rest."""
+        """cvtps turns what is too large into the lowest int, so the upper clamp is first; packs saturate the rest."""
         values = values + values[-1:] * (4 - len(values))
         ab, cd = (self._pair(*values[i : i + 2]) for i in (0, 2))
         words = self.call("llvm.x86.avx512.packsswb.512", vector(I8, 64), ab, cd)
@@ -192,7 +194,7 @@ class Avx512vnni(Plain):
         return self.call("llvm.sadd.sat.v32i16", words.type, words, ir.Constant(words.type, [self.zero_point] * 32))
 
     def _rounded(self, value):
-        b, high = self.builder, self._float(self.clamp_max - self.zero_point)
+        b, high = self.builder, self.constant(self.clamp_max - self.zero_point)
         value = b.select(b.fcmp_ordered("<", value, high), value, high)
         nothing, all_lanes, current_rounding = ir.Constant(self.i32v, [0] * 16), I16(-1), I32(4)
         return self.call(
@@ -209,7 +211,8 @@ def features():
 def vocabulary():
     """The fastest vocabulary that both the code generator and (where it is known) the CPU have."""
     emitted, present = features(), cpu.flags()
-    if {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"} <= emitted and "avx512vnni" in (present or emitted):
+    avx512vnni = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"}
+    if emitted >= avx512vnni and "avx512vnni" in (present or emitted):
         return Avx512vnni
     if "dotprod" in emitted and "asimddp" in (present or {"asimddp"}):
         return Neondot

@@ -3,10 +3,11 @@
 from math import prod
 
 import numpy as np
+from numba import carray
+
 from edgert.kernels import requant
 from edgert.kernels.jit.compiler import MOVE, Constants, compiled, step
 from edgert.kernels.jit.primitives import int8_only, requantise, share
-from numba import carray
 
 
 def make_softmax(rows, c, steps_per_one, zero_point):

@@ -18,6 +18,7 @@ PUBLIC = [
     "CameraError",
     "Class",
     "ConversionError",
+    "CustomOpError",
     "DeployError",
     "EdgertError",
     "InputError",
@@ -27,6 +28,7 @@ PUBLIC = [
     "UnsupportedOpError",
     "__version__",
     "load",
+    "op",
 ]
 
 
