@@ -45,9 +45,10 @@ BINDERS = {
 }
 
 
-# Kernels that count rows and pixels in int: with more elements than this in a tensor, sums of counts could overflow.
+# Kernels that count rows and pixels in int: with more elements than this in a tensor four times a count, or a count and
+# two pads, could overflow.
 COUNT_IN_INT = frozenset(["conv2d", "linear", "transpose_conv2d", "depthwise_conv2d", "avg_pool2d", "max_pool2d", "resize"])
-MAX_ELEMENTS = 2**29
+MAX_ELEMENTS = 500_000_000
 
 
 # Other ways to compute an op, for `edgert tune` to try beside the default "".
