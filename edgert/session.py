@@ -64,14 +64,12 @@ class Session:
             return [memoryview(bytes(view)) for _, view in current.outputs]
 
     def _at_once(self, buffers, into=None):
-        """The whole call inside the native program, without a step through the interpreter; None if that cannot be."""
+        """The whole call inside the native program; None, with nothing run, if that cannot be or an input does not fit:
+        the careful way then says what is wrong with which."""
         if self._answer is None:
             return None
-        try:
-            with self._lock:
-                return self._answer(buffers, into)
-        except (TypeError, ValueError, BufferError):
-            return None  # the careful way says what is wrong with which input
+        with self._lock:
+            return self._answer(buffers, into)
 
     def run(self, arrays):
         """Run on one ndarray per input, of the input's dtype and shape. Returns: an ndarray per output.

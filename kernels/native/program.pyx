@@ -243,29 +243,35 @@ cdef class Program:
     def answer(self, buffers, into=None):
         """Copy the inputs in, run, copy the outputs out: the whole of a call with one trip through the interpreter.
 
-        buffers: one C-contiguous bytes-like per input. into: one writable bytes-like per output, or None for new bytes.
-        Returns: a list of memoryviews, or `into`; None, with nothing run, if a buffer does not have its input's size.
-        Raises: TypeError or BufferError for what is no C-contiguous buffer.
+        buffers: one C-contiguous bytes-like per input. into: one writable bytes-like per output and of its size, or None
+        for new bytes. Returns: a list of memoryviews, or `into`; None, with nothing run, if a buffer does not fit.
         """
-        cdef Py_ssize_t i, n = len(self.inputs)
-        if len(buffers) != n or into is not None and len(into) != len(self.outputs):
+        if not self._load(buffers):
             return None
-        for i in range(n if n > 1 else 0):  # all are looked at before the first is copied
-            if not copy_in(buffers[i], NULL, self.inputs[i][1]):
-                return None
-        for i in range(n):
-            address, nbytes = self.inputs[i]
-            if not copy_in(buffers[i], <char *><uintptr_t>address, nbytes):
-                return None
         self.run()
         if into is None:
             return [PyMemoryView_FromObject(PyBytes_FromStringAndSize(<char *><uintptr_t>address, nbytes))
                     for address, nbytes in self.outputs]
-        for i in range(len(self.outputs)):
-            address, nbytes = self.outputs[i]
-            if not copy_out(into[i], <char *><uintptr_t>address, nbytes):
-                return None
+        for (address, nbytes), buffer in zip(self.outputs, into):
+            copy_out(buffer, <char *><uintptr_t>address, nbytes)
         return into
+
+    cdef bint _load(self, buffers) except -1:
+        """Copy the inputs into place if all of them are buffers of the right size; all are looked at before one is."""
+        cdef Py_ssize_t i, n = len(self.inputs)
+        if len(buffers) != n:
+            return False
+        try:
+            for i in range(n if n > 1 else 0):
+                if not copy_in(buffers[i], NULL, self.inputs[i][1]):
+                    return False
+            for i in range(n):
+                address, nbytes = self.inputs[i]
+                if not copy_in(buffers[i], <char *><uintptr_t>address, nbytes):
+                    return False
+        except (TypeError, ValueError, BufferError):
+            return False  # no C-contiguous buffer; the caller says which and why
+        return True
 
 
 cdef bint copy_in(buffer, char *to, Py_ssize_t nbytes) except -1:
@@ -279,11 +285,13 @@ cdef bint copy_in(buffer, char *to, Py_ssize_t nbytes) except -1:
     return fits
 
 
-cdef bint copy_out(buffer, const char *source, Py_ssize_t nbytes) except -1:
+cdef int copy_out(buffer, const char *source, Py_ssize_t nbytes) except -1:
     cdef Py_buffer view
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-    fits = view.len == nbytes
-    if fits:
+    try:
+        if view.len != nbytes:
+            raise ValueError(f"an output has {nbytes} bytes, the buffer for it {view.len}")
         memcpy(view.buf, source, nbytes)
-    PyBuffer_Release(&view)
-    return fits
+    finally:
+        PyBuffer_Release(&view)
+    return 0
