@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 from numba import carray, njit
 
+from edgert.kernels.jit.cache import rename
 from edgert.kernels.jit.compiler import MOVE, compiled, step
 from edgert.kernels.jit.primitives import int8_only, share
 
@@ -31,7 +32,6 @@ def _copier(index, size_in, size_out, sizes, strides_in, first_in, strides_out, 
     dims, rows, inner = len(sizes) - 1, prod(sizes[:-1]), sizes[-1]
     step_in, step_out = strides_in[-1], strides_out[-1]
 
-    @njit(error_model="numpy")
     def copy(tensors, out_index, thread, n_threads):
         x, out = carray(tensors[index], size_in, np.int8), carray(tensors[out_index], size_out, np.int8)
         for row in range(share(rows, thread, n_threads), share(rows, thread + 1, n_threads)):
@@ -45,7 +45,8 @@ def _copier(index, size_in, size_out, sizes, strides_in, first_in, strides_out, 
             for i in range(inner):
                 out[b + i * step_out] = x[a + i * step_in]
 
-    return copy
+    box = (index, size_in, size_out, sizes, strides_in, first_in, strides_out, first_out)
+    return njit(error_model="numpy")(rename(copy, box))
 
 
 def _chain(functions):
@@ -55,12 +56,11 @@ def _chain(functions):
         return first
     others = _chain(rest)
 
-    @njit(error_model="numpy")
     def both(tensors, out_index, thread, n_threads):
         first(tensors, out_index, thread, n_threads)
         others(tensors, out_index, thread, n_threads)
 
-    return both
+    return njit(error_model="numpy")(rename(both, first.py_func.__qualname__, others.py_func.__qualname__))
 
 
 def strides(shape):

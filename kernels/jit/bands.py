@@ -5,6 +5,7 @@ from collections import namedtuple
 import numpy as np
 from numba import carray, njit
 
+from edgert.kernels.jit.cache import rename
 from edgert.kernels.jit.primitives import advance
 
 BAND_BYTES = 24576  # a band of activations and a panel of weights share a 32 KiB first-level cache
@@ -54,7 +55,6 @@ def copy_band(w, fill, flip, repeat=1):
     pad_top, h_in = w.pad_top, w.h_in
     fill, flip = np.uint8(fill), np.uint8(flip)
 
-    @njit(error_model="numpy")
     def copy(to, x, image, first, rows):
         for r in range(rows):
             row = carray(advance(to, r * row_out), row_out, np.uint8)
@@ -76,4 +76,4 @@ def copy_band(w, fill, flip, repeat=1):
             for i in range(left + copied * repeat, row_out):
                 row[i] = fill
 
-    return copy
+    return njit(error_model="numpy")(rename(copy, w, fill, flip, repeat))

@@ -26,6 +26,17 @@ def key(*parts):
     return hashlib.sha256(repr((_environment(), *parts)).encode()).hexdigest()
 
 
+def rename(function, *parts):
+    """Give the function a name that no other one has, and return it.
+
+    Numba numbers equal names in the order a process meets them, so code from the cache folder could otherwise take the
+    name, and by it the place, of a function compiled here.
+    """
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    function.__qualname__ = f"{function.__name__}_{digest}"
+    return function
+
+
 def read(name):
     """(symbol, may_raise, library state) as `write` was given them, or None if there is no sound file."""
     try:

@@ -57,6 +57,8 @@ def _load(key):
 
 
 def _compile(key, function):
+    if key is not None:
+        cache.rename(function, key)
     made = cfunc(SIGNATURE, **OPTIONS)(function)
     library, symbol = made._library, made._wrapper_name
     may_raise = "numba_gil_ensure" in library.get_llvm_str()  # the C function's report of an exception is still there

@@ -23,11 +23,11 @@ def bind(name, function, boundscheck, specs, settings):
     Raises: NumbaError if the function does not compile for these types.
     """
     options = {"error_model": "numpy", "boundscheck": boundscheck}
-    kernel = njit(**options)(positional(function))
     values = tuple([settings[key] for key in keywords(function)])
     types = tuple([(spec.shape or (1,), spec.dtype) for spec in specs])
     print_of = fingerprint(function)
     key = None if print_of is None else cache.key("custom", name, boundscheck, print_of, types, values)
+    kernel = njit(**options)(cache.rename(positional(function), key or object()))
     code = compiled_as(key, lambda: make_custom(kernel, types, values))
     if code.may_raise:
         return lambda arrays_in, arrays_out: kernel(*arrays_in, *arrays_out, *values) and None

@@ -55,9 +55,9 @@ def of_constants(case):
     return replace(case, inputs=tuple(inputs))
 
 
-def main(tier):
+def main(tier, *names):
     count = 0
-    for name in CASES:
+    for name in names or CASES:
         print(name, flush=True)  # the last line names the culprit
         case = build(name)
         for variant in case, of_constants(case):
@@ -69,4 +69,4 @@ def main(tier):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
