@@ -61,8 +61,10 @@ FOREIGN = {
 }
 
 # What a process that only answers must not pay for: no import of these at the top of a device module.
-DEVICE_CORE = ("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned", "session",
-               "model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema")  # fmt: skip
+DEVICE_CORE = (
+    *("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned", "session"),
+    *("model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
+)
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip
 
