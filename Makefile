@@ -14,7 +14,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-arm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,11 @@ test: build ## the whole suite
 test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
 	PYTHON=$(PY) tools/arm/stage.sh
 	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS) --dist worksteal
+
+bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per inference, edgert beside LiteRT
+	PYTHON=$(PY) tools/arm/stage.sh
+	PYTHON=$(PY) tools/arm/setup.sh --peers 3.11
+	$(PY) benchmarks/arm.py --json benchmarks/arm.json --markdown benchmarks/ARM.md
 
 test-packaging: build ## wheel, sdist, install without a compiler
 	$(VENV)/bin/pytest tests/packaging -m packaging
@@ -69,3 +74,7 @@ build/arm/ready: $(VENV)/.tools $(ARM_SOURCES)
 	PYTHON=$(PY) tools/arm/wheel.sh 3.11 build/arm/dist
 	PYTHON=$(PY) tools/arm/wheel.sh 3.13 build/arm/dist
 	@touch $@
+
+build/arm/libinsn_count.so: tools/arm/insn_count.c
+	mkdir -p build/arm
+	$(or $(CC),cc) -shared -fPIC -O2 -Wall -o $@ $<

@@ -3,11 +3,13 @@
 # wheels that the tests import. Packages are unpacked, nothing in them is run; no root, chroot or binfmt_misc.
 #
 #   tools/arm/setup.sh 3.11 3.13
+#   tools/arm/setup.sh --peers 3.11      also the runtimes that benchmarks compare with
 set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lib.sh"
 need mmdebstrap mmdebstrap qemu-user qemu-aarch64
 
 requirements=(numpy pillow psutil flatbuffers pytest hypothesis)
+peers=(ai-edge-litert)
 
 make_root() {
   local version=$1 root=$cache/root-$1
@@ -23,17 +25,18 @@ make_root() {
   mv "$root.part" "$root"
 }
 
-make_site() {
-  local version=$1 site=$cache/site-$1 tag platforms=()
-  [[ $(cat "$site/requirements.txt" 2> /dev/null) != "${requirements[*]}" ]] || return 0
+make_site() { # VERSION FOLDER REQUIREMENT ...
+  local version=$1 site=$2 tag platforms=()
+  shift 2
+  [[ $(cat "$site/requirements.txt" 2> /dev/null) != "$*" ]] || return 0
   for tag in manylinux2014 manylinux_2_{17,24,26,27,28,31,34,35,36}; do
     platforms+=(--platform "${tag}_aarch64")
   done
   rm -rf "$site" "$site.part"
   PIP_ROOT_USER_ACTION=ignore "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --no-compile --only-binary=:all: \
     --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none "${platforms[@]}" \
-    --target "$site.part" "${requirements[@]}"
-  echo "${requirements[*]}" > "$site.part/requirements.txt"
+    --target "$site.part" "$@"
+  echo "$*" > "$site.part/requirements.txt"
   printf 'import os\nimport sys\n\nsys.executable = os.environ["GUEST_PYTHON"]\n' > "$site.part/sitecustomize.py"
   mv "$site.part" "$site"
 }
@@ -58,8 +61,11 @@ make_core() {
   chmod +x "$dir/python"
 }
 
+with_peers=
+[[ ${1:-} != --peers ]] || { with_peers=1; shift; }
 for version; do
   make_root "$version"
-  make_site "$version"
+  make_site "$version" "$cache/site-$version" "${requirements[@]}"
+  [[ -z $with_peers ]] || make_site "$version" "$cache/peers-$version" "${peers[@]}"
   for cpu in "${cpus[@]}"; do make_core "$version" "$cpu"; done
 done
