@@ -63,7 +63,7 @@ HEAVY = ("numpy", "flatbuffers", "torch", "onnx", "numba", "PIL", "picamera2", "
 SLOW_TO_IMPORT = ("dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect")
 
 
-@pytest.mark.skipif(os.environ.get("EDGERT_TIER") == "reference", reason="the reference tier is NumPy")
+@pytest.mark.skipif(os.environ.get("EDGERT_TIER") in ("jit", "reference"), reason="this tier needs NumPy")
 def test_load_and_run_buffers_import_nothing_heavy(model_files):
     loaded = python(
         """
@@ -87,7 +87,7 @@ print(json.dumps(loaded))
     assert not [name for name in loaded if name in SLOW_TO_IMPORT]
 
 
-@pytest.mark.skipif(os.environ.get("EDGERT_TIER") == "reference", reason="the reference tier is NumPy")
+@pytest.mark.skipif(os.environ.get("EDGERT_TIER") in ("jit", "reference"), reason="this tier needs NumPy")
 def test_the_command_run_imports_no_numpy(model_files, colour_pictures):
     loaded = python(
         """
