@@ -8,5 +8,5 @@ cpu=$1 version=$2
 shift 2
 core=$cache/core-$version-$cpu
 [[ -d $core ]] || { echo "$core is missing: run tools/arm/setup.sh $version" >&2; exit 2; }
-export GUEST_PYTHON=$core/python PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$cache/site-$version
+export PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$cache/site-$version
 exec "$core/python" "$@"

@@ -37,7 +37,6 @@ make_site() { # VERSION FOLDER REQUIREMENT ...
     --implementation cp --python-version "$version" --abi "cp${version/./}" --abi abi3 --abi none "${platforms[@]}" \
     --target "$site.part" "$@"
   echo "$*" > "$site.part/requirements.txt"
-  printf 'import os\nimport sys\n\nsys.executable = os.environ["GUEST_PYTHON"]\n' > "$site.part/sitecustomize.py"
   mv "$site.part" "$site"
 }
 
@@ -56,9 +55,10 @@ make_core() {
     printf 'processor\t: %d\nBogoMIPS\t: 108.00\nFeatures\t: %s\n' "$n" "$features"
     printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 3\n\n' "$part"
   done > "$dir/proc/cpuinfo"
-  printf '#!/bin/sh\ndir="%s"\nQEMU_CPU=%s exec qemu-aarch64 -L "$dir" "$dir/usr/bin/python%s" "$@"\n' \
+  printf '#!/bin/sh\ncore="%s"\nGUEST_PYTHON="$core/python" QEMU_CPU=%s exec qemu-aarch64 -L "$core" "$core/usr/bin/python%s" "$@"\n' \
     "$dir" "$cpu" "$version" > "$dir/python"
   chmod +x "$dir/python"
+  printf 'import os\nimport sys\n\nsys.executable = os.environ["GUEST_PYTHON"]\n' > "$cache/site-$version/sitecustomize.py"
 }
 
 with_peers=
