@@ -186,6 +186,12 @@ cdef int64_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *
     cdef Py_ssize_t s, j, source
     cdef int whole, part
     cdef int64_t total = 0
+    if g.n_segments == g.n_sources:
+        for s in range(g.n_sources):
+            pack_run(panel + s * g.segment_groups * LANES * 4, lane, weights + s * g.segment_bytes, g.segment_bytes)
+        for j in range(g.n_sources * g.segment_bytes):
+            total += weights[j]
+        return total
     for s in range(g.n_segments):
         source = order[s]
         for j in range(g.segment_bytes):
@@ -194,6 +200,16 @@ cdef int64_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *
             panel[((s * g.segment_groups + j // 4) * LANES * 4) + w_index(lane, j % 4)] = <int8_t>part
             total += part
     return total
+
+
+cdef inline void pack_run(int8_t *panel, int lane, const int8_t *weights, Py_ssize_t count) noexcept nogil:
+    """One run of one channel. Neighbouring pairs stay together in every layout, so they are moved as such."""
+    cdef Py_ssize_t j
+    for j in range(count // 4):
+        memcpy(panel + j * LANES * 4 + w_index(lane, 0), weights + 4 * j, 2)
+        memcpy(panel + j * LANES * 4 + w_index(lane, 2), weights + 4 * j + 2, 2)
+    for j in range(count // 4 * 4, count):
+        panel[j // 4 * LANES * 4 + w_index(lane, j % 4)] = weights[j]
 
 
 cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list order) except -1:
