@@ -19,6 +19,8 @@ cdef extern from * nogil:
         ROW_VECS
         ACT_FLIP
         WEIGHT_MIN
+        BLOCK_GROUPS
+        PANELS_TOGETHER
         DW_CHANNELS
         DW_VECS
         DW_WEIGHT_MAX
@@ -30,6 +32,8 @@ cdef extern from * nogil:
     ctypedef struct i8v:
         pass
     ctypedef struct x4v:
+        pass
+    ctypedef struct xblock:
         pass
     ctypedef struct requant:
         pass
@@ -48,6 +52,7 @@ cdef extern from * nogil:
     f32v f32_load(const float *p)
     void f32_store(float *p, f32v v)
     f32v f32_from_i32(i32v v)
+    void f32_from_words(f32v *v, const int8_t *p, int zero_point)
     f32v f32_add(f32v a, f32v b)
     f32v f32_sub(f32v a, f32v b)
     f32v f32_mul(f32v a, f32v b)
@@ -66,6 +71,12 @@ cdef extern from * nogil:
     i8v w_load(const int8_t *p)
     i32v dot4(i32v acc, x4v x, i8v w)
     int w_index(int lane, int k)
+
+    xblock block_load(const uint8_t *p)
+    xblock block_turn(xblock x, int step)
+    const int8_t *w_load4(i8v *w, const int8_t *p)
+    i32v dot_block(i32v acc, xblock x, i8v w, int step)
+    int block_index(int lane, int k)
 
     int dw_channel(int v, int l)
     int dw_w_index(int v, int l, int tap)

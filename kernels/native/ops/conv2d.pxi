@@ -86,24 +86,35 @@ cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, in
                     int group, Py_ssize_t first_panel, Py_ssize_t last_panel) noexcept nogil:
     """Every pixel of a band by the panels of one conv group. Panels outside, pixels inside: the weights stay in cache."""
     cdef Py_ssize_t panel = first_panel, pixel, count = <Py_ssize_t>rows * p.w_out, left
-    cdef int vecs, n, r, x, y
+    cdef Gemm gemm = p.gemm  # a copy: stores to `out` cannot change it, so the compiler need not read it again
+    cdef requant q = requant_of(&gemm.out)
+    cdef int vecs, n, r, x, w_out = p.w_out
+    cdef Py_ssize_t step = <Py_ssize_t>p.stride_w * p.c_in, to_next_row = p.stride_h * row_bytes - p.w_out * step
+    cdef const uint8_t *at
     cdef const uint8_t *pixels[8]
     while panel < last_panel:
         vecs = panels_at_once(last_panel - panel, count)
-        left = p.gemm.channels - (panel + vecs - 1) * LANES
+        left = gemm.channels - (panel + vecs - 1) * LANES
         pixel = 0
-        y = 0
-        x = 0
+        at = band
+        x = w_out
         while pixel < count:
             n = tile_rows(count - pixel)
-            for r in range(n):
-                pixels[r] = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in
-                x += 1
-                if x == p.w_out:
-                    x = 0
-                    y += 1
-            gemm_block(n, vecs, &p.gemm, pixels, correction + pixel, group * p.gemm.panels + panel,
-                       out + pixel * p.gemm.out_stride + group * p.gemm.channels + panel * LANES, <int>min(left, LANES))
+            if x >= n:
+                for r in range(TILE_ROWS):
+                    pixels[r] = at + r * step
+                at += n * step
+                x -= n
+            else:
+                for r in range(n):
+                    if x == 0:
+                        x = w_out
+                        at += to_next_row
+                    pixels[r] = at
+                    at += step
+                    x -= 1
+            gemm_block(n, vecs, &gemm, pixels, correction + pixel, &q, group * gemm.panels + panel,
+                       out + pixel * gemm.out_stride + group * gemm.channels + panel * LANES, <int>min(left, LANES))
             pixel += n
         panel += vecs
 
@@ -112,7 +123,7 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
     cdef const Conv *p = <const Conv *>params
     cdef const uint8_t *image
     cdef const uint8_t *band
-    cdef Py_ssize_t first_panel = 0, last_panel = p.gemm.panels, row_bytes
+    cdef Py_ssize_t first_panel = 0, last_panel = p.gemm.panels, blocks, row_bytes
     cdef int row = 0, last_row = p.out_rows, rows, y, group
     cdef int32_t *correction = <int32_t *>scratch
     cdef uint8_t *copy = <uint8_t *>align64(<uintptr_t>(scratch + 4 * p.band_rows * p.w_out if p.gemm.weight_zero_point else scratch))
@@ -120,8 +131,9 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
         row = <int>share(p.out_rows, thread, n_threads)
         last_row = <int>share(p.out_rows, thread + 1, n_threads)
     else:
-        first_panel = share(p.gemm.panels, thread, n_threads)
-        last_panel = share(p.gemm.panels, thread + 1, n_threads)
+        blocks = (p.gemm.panels + PANELS_TOGETHER - 1) // PANELS_TOGETHER
+        first_panel = share(blocks, thread, n_threads) * PANELS_TOGETHER
+        last_panel = min(last_panel, share(blocks, thread + 1, n_threads) * PANELS_TOGETHER)
     while row < last_row:
         y = row % p.h_out
         rows = min(min(p.band_rows, last_row - row), p.h_out - y)

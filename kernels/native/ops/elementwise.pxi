@@ -74,12 +74,19 @@ cdef inline void row_offsets(const Broadcast *s, Py_ssize_t row, Py_ssize_t *a, 
         row //= s.size[d]
 
 
-cdef inline f32v combine(int op, const Binary *p, f32v a, f32v b) noexcept nogil:
+cdef struct Factors:
+    # in registers: what is stored to `out` might, for all the compiler knows, change what lies in memory
+    f32v a
+    f32v b
+    f32v out
+
+
+cdef inline f32v combine(int op, const Factors *scale, f32v a, f32v b) noexcept nogil:
     """a, b: words less their zero points. The order of operations is the contract's; nothing may be fused."""
     if op == MUL:
-        return f32_mul(f32_mul(a, b), f32_set(p.scale_out))
-    a = f32_mul(a, f32_set(p.scale_a))
-    b = f32_mul(b, f32_set(p.scale_b))
+        return f32_mul(f32_mul(a, b), scale.out)
+    a = f32_mul(a, scale.a)
+    b = f32_mul(b, scale.b)
     if op == ADD:
         return f32_add(a, b)
     if op == SUB:
@@ -89,7 +96,7 @@ cdef inline f32v combine(int op, const Binary *p, f32v a, f32v b) noexcept nogil
     if op == MAXIMUM:
         return f32_max(a, b)
     a = f32_sub(a, b)
-    return f32_mul(f32_mul(a, a), f32_set(p.scale_out))
+    return f32_mul(f32_mul(a, a), scale.out)
 
 
 cdef inline f32v operand(const int8_t *words, Py_ssize_t i, Py_ssize_t moves, int32_t zero) noexcept nogil:
@@ -98,19 +105,31 @@ cdef inline f32v operand(const int8_t *words, Py_ssize_t i, Py_ssize_t moves, in
     return f32_set(<float>(words[0] - zero))
 
 
-cdef inline f32v binary_lanes(int op, const Binary *p, const int8_t *a, const int8_t *b, Py_ssize_t i) noexcept nogil:
-    return combine(op, p, operand(a, i, p.shape.inner_a, p.zero_a), operand(b, i, p.shape.inner_b, p.zero_b))
+cdef inline void operands(f32v *value, const int8_t *words, Py_ssize_t i, Py_ssize_t moves, int32_t zero) noexcept nogil:
+    """Four vectors of them."""
+    if moves:
+        f32_from_words(value, words + i, zero)
+    else:
+        value[0] = value[1] = value[2] = value[3] = f32_set(<float>(words[0] - zero))
 
 
 cdef inline void binary_int8_row(int op, const Binary *p, const int8_t *a, const int8_t *b, int8_t *out, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t i = first
+    cdef Py_ssize_t i = first, moves_a = p.shape.inner_a, moves_b = p.shape.inner_b
+    cdef int32_t zero_a = p.zero_a, zero_b = p.zero_b
     cdef requant q = requant_of(&p.out)
+    cdef Factors scale
+    cdef f32v v[4]
+    cdef f32v w[4]
+    scale.a, scale.b, scale.out = f32_set(p.scale_a), f32_set(p.scale_b), f32_set(p.scale_out)
     while i + 4 * LANES <= last:
-        i8_store4(out + i, narrow4(binary_lanes(op, p, a, b, i), binary_lanes(op, p, a, b, i + LANES),
-                                   binary_lanes(op, p, a, b, i + 2 * LANES), binary_lanes(op, p, a, b, i + 3 * LANES), &q))
+        operands(v, a, i, moves_a, zero_a)
+        operands(w, b, i, moves_b, zero_b)
+        i8_store4(out + i, narrow4(combine(op, &scale, v[0], w[0]), combine(op, &scale, v[1], w[1]),
+                                   combine(op, &scale, v[2], w[2]), combine(op, &scale, v[3], w[3]), &q))
         i += 4 * LANES
     while i < last:
-        i8_store_one(out + i, <int>min(<Py_ssize_t>LANES, last - i), binary_lanes(op, p, a, b, i), &q)
+        v[0] = combine(op, &scale, operand(a, i, moves_a, zero_a), operand(b, i, moves_b, zero_b))
+        i8_store_one(out + i, <int>min(<Py_ssize_t>LANES, last - i), v[0], &q)
         i += LANES
 
 

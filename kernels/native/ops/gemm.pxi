@@ -2,13 +2,15 @@
 #
 # A row is an output pixel. What it multiplies lies in `n_segments` runs of consecutive bytes at fixed distances from the
 # pixel's first byte (a 3x3 conv: three runs of 3 * c_in), so no im2col copy exists. Weights of one panel lie in the order
-# they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4.
+# they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4. Where one instruction loads
+# several vectors, PANELS_TOGETHER neighbours lie as one: [segment][group of 4 bytes][panel][LANES][4].
 
 cdef struct Gemm:
     int n_segments                # runs the kernel reads
     int n_sources                 # runs that exist; more are read where a weight is below WEIGHT_MIN, see split_segments
     int segment_groups            # groups of 4 bytes in a run
     int segment_bytes
+    int blocked_bytes             # of a run, those that are read in blocks of BLOCK_GROUPS groups
     int channels                  # output channels of one group of the conv
     int panels                    # panels of LANES of them
     int out_stride                # bytes from one output pixel to the next
@@ -22,40 +24,96 @@ cdef struct Gemm:
 
 
 cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+                           const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """rows x (vecs * LANES) outputs in registers. rows, vecs: constants. last_channels: valid ones of the last panel."""
-    cdef i32v acc[16]
-    cdef f32v value[16]
+    cdef i32v acc[20]
+    cdef f32v value[20]
     cdef i8v w[8]
+    cdef xblock x[8]
     cdef const uint8_t *row[8]
     cdef const int8_t *weights = g.weights + panel * g.panel_bytes
-    cdef requant q = requant_of(&g.out)
+    cdef const int32_t *bias = g.bias + panel * LANES
+    cdef const float *multiplier = g.multiplier + panel * LANES
+    cdef Py_ssize_t at, stride = g.out_stride
     cdef int i, s, k
     # One loop over i = r * vecs + v and not two nested ones, and all of it inside the loops of conv_band: GCC unrolls only
     # innermost loops that have two around them early enough to keep these arrays in registers.
     for i in range(rows * vecs):
-        acc[i] = i32_load(g.bias + (panel + i % vecs) * LANES)
+        acc[i] = i32_load(bias + i % vecs * LANES)
     if g.weight_zero_point:
         for i in range(rows * vecs):
             acc[i] = i32_add(acc[i], i32_set(correction[i // vecs]))
     for s in range(g.n_segments):
         for i in range(rows):
             row[i] = pixels[i] + g.segment_offset[s]
-        for k in range(g.segment_groups):
+        at = 0
+        if BLOCK_GROUPS > 1:
+            while at < g.blocked_bytes:
+                for i in range(rows):
+                    x[i] = block_load(row[i] + at)
+                weights = gemm_step(rows, vecs, 0, g, weights, x, acc)
+                weights = gemm_step(rows, vecs, 1, g, weights, x, acc)
+                weights = gemm_step(rows, vecs, 2, g, weights, x, acc)
+                weights = gemm_step(rows, vecs, 3, g, weights, x, acc)
+                at += 4 * BLOCK_GROUPS
+        for k in range(<int>(at // 4), g.segment_groups):
             for i in range(vecs):
-                w[i] = w_load(weights + i * g.panel_bytes)
-            weights += LANES * 4
+                w[i] = w_load(weights + panel_offset(g, i))
+            weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
             for i in range(rows * vecs):
                 acc[i] = dot4(acc[i], x4_load(row[i // vecs] + 4 * k), w[i % vecs])
     for i in range(rows * vecs):
-        value[i] = f32_mul(f32_from_i32(acc[i]), f32_load(g.multiplier + (panel + i % vecs) * LANES))
-    store_quad(0, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
-    if rows * vecs > 4:
-        store_quad(1, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
-    if rows * vecs > 8:
-        store_quad(2, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
-    if rows * vecs > 12:
-        store_quad(3, rows * vecs, vecs, out, g.out_stride, value, &q, last_channels)
+        value[i] = f32_mul(f32_from_i32(acc[i]), f32_load(multiplier + i % vecs * LANES))
+    if last_channels < LANES:
+        store_tile(rows * vecs, vecs, out, stride, value, q, last_channels)
+    else:
+        store_tile(rows * vecs, vecs, out, stride, value, q, LANES)
+
+
+cdef inline void store_tile(int count, int vecs, int8_t *out, Py_ssize_t stride, const f32v *value, const requant *q, int last_channels) noexcept nogil:
+    store_quad(0, count, vecs, out, stride, value, q, last_channels)
+    if count > 4:
+        store_quad(1, count, vecs, out, stride, value, q, last_channels)
+    if count > 8:
+        store_quad(2, count, vecs, out, stride, value, q, last_channels)
+    if count > 12:
+        store_quad(3, count, vecs, out, stride, value, q, last_channels)
+    if count > 16:
+        store_quad(4, count, vecs, out, stride, value, q, last_channels)
+
+
+cdef inline const int8_t *gemm_step(int rows, int vecs, int step, const Gemm *g, const int8_t *weights, xblock *x, i32v *acc) noexcept nogil:
+    """A quarter of the products of a block of 16 activations; returns the next step's weights. rows, vecs, step: constants."""
+    cdef i8v w[8]
+    cdef int i
+    if vecs == 4:
+        weights = w_load4(w, weights)
+    elif vecs > 4:
+        for i in range(vecs // 4):
+            w_load4(&w[4 * i], weights + panel_offset(g, 4 * i))
+        weights += LANES * 4 * PANELS_TOGETHER
+    else:
+        for i in range(vecs):
+            w[i] = w_load(weights + panel_offset(g, i))
+        weights += LANES * 4 * vecs
+    for i in range(rows):
+        x[i] = block_turn(x[i], step)
+    for i in range(rows * vecs):
+        acc[i] = dot_block(acc[i], x[i // vecs], w[i % vecs], step)
+    return weights
+
+
+cdef inline Py_ssize_t panel_offset(const Gemm *g, int i) noexcept nogil:
+    """Bytes from the weights of a tile's first panel to those of the i-th after it."""
+    return i // PANELS_TOGETHER * PANELS_TOGETHER * g.panel_bytes + i % PANELS_TOGETHER * LANES * 4
+
+
+cdef inline int panels_together(const Gemm *g, Py_ssize_t panel) noexcept nogil:
+    """As many panels as lie together with this one: PANELS_TOGETHER, at the end as many as panels_at_once will take."""
+    cdef Py_ssize_t left = g.panels - panel // PANELS_TOGETHER * PANELS_TOGETHER
+    if left >= PANELS_TOGETHER:
+        return PANELS_TOGETHER
+    return 2 if left >= 2 and panel % PANELS_TOGETHER < 2 else 1
 
 
 cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize_t stride, const f32v *value, const requant *q, int last_channels) noexcept nogil:
@@ -87,37 +145,37 @@ cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize
 
 
 cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+                           const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """The tile for 1 to TILE_ROWS rows; every branch is an instance of its own."""
     if rows == TILE_ROWS:
-        gemm_tile(TILE_ROWS, vecs, g, pixels, correction, panel, out, last_channels)
+        gemm_tile(TILE_ROWS, vecs, g, pixels, correction, q, panel, out, last_channels)
     elif rows == 1:
-        gemm_tile(1, vecs, g, pixels, correction, panel, out, last_channels)
+        gemm_tile(1, vecs, g, pixels, correction, q, panel, out, last_channels)
     elif rows == 2:
-        gemm_tile(2, vecs, g, pixels, correction, panel, out, last_channels)
+        gemm_tile(2, vecs, g, pixels, correction, q, panel, out, last_channels)
     elif rows == 3:
-        gemm_tile(3, vecs, g, pixels, correction, panel, out, last_channels)
+        gemm_tile(3, vecs, g, pixels, correction, q, panel, out, last_channels)
     elif TILE_ROWS > 4:
         if rows == 4:
-            gemm_tile(4, vecs, g, pixels, correction, panel, out, last_channels)
+            gemm_tile(4, vecs, g, pixels, correction, q, panel, out, last_channels)
         elif rows == 5:
-            gemm_tile(5, vecs, g, pixels, correction, panel, out, last_channels)
+            gemm_tile(5, vecs, g, pixels, correction, q, panel, out, last_channels)
         elif rows == 6:
-            gemm_tile(6, vecs, g, pixels, correction, panel, out, last_channels)
+            gemm_tile(6, vecs, g, pixels, correction, q, panel, out, last_channels)
         else:
-            gemm_tile(7, vecs, g, pixels, correction, panel, out, last_channels)
+            gemm_tile(7, vecs, g, pixels, correction, q, panel, out, last_channels)
 
 
 cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                     Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+                            const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     if vecs == ROW_VECS:
-        gemm_tile(1, ROW_VECS, g, pixels, correction, panel, out, last_channels)
+        gemm_tile(1, ROW_VECS, g, pixels, correction, q, panel, out, last_channels)
     elif vecs == TILE_VECS:
-        gemm_rows(TILE_VECS, rows, g, pixels, correction, panel, out, last_channels)
+        gemm_rows(TILE_VECS, rows, g, pixels, correction, q, panel, out, last_channels)
     elif TILE_VECS > 2 and vecs == 2:
-        gemm_rows(2, rows, g, pixels, correction, panel, out, last_channels)
+        gemm_rows(2, rows, g, pixels, correction, q, panel, out, last_channels)
     else:
-        gemm_rows(1, rows, g, pixels, correction, panel, out, last_channels)
+        gemm_rows(1, rows, g, pixels, correction, q, panel, out, last_channels)
 
 
 cdef inline int panels_at_once(Py_ssize_t left, Py_ssize_t pixels) noexcept nogil:
@@ -139,6 +197,9 @@ cdef inline int tile_rows(Py_ssize_t left) noexcept nogil:
 cdef int gemm_reserve(Gemm *g, Layout layout, int groups, Py_ssize_t *offsets) except -1:
     """Reserve the arrays of a Gemm whose sizes are set; gemm_attach points it at them."""
     g.segment_groups = (g.segment_bytes + 3) // 4
+    if BLOCK_GROUPS > 1 and g.segment_groups % BLOCK_GROUPS == BLOCK_GROUPS - 1:
+        g.segment_groups += 1  # what is read beyond the run meets weights of zero
+    g.blocked_bytes = g.segment_groups // BLOCK_GROUPS * BLOCK_GROUPS * 4 if BLOCK_GROUPS > 1 else 0
     g.panels = (g.channels + LANES - 1) // LANES
     g.panel_bytes = <Py_ssize_t>g.n_segments * g.segment_groups * LANES * 4
     cdef Py_ssize_t lanes = <Py_ssize_t>groups * g.panels * LANES
@@ -181,35 +242,25 @@ cdef int smallest(const int8_t *values, Py_ssize_t count) noexcept nogil:
     return least
 
 
-cdef int64_t pack_channel(int8_t *panel, const Gemm *g, int lane, const int8_t *weights, list order):
-    """Put one output channel into its lane of a panel; returns the sum of its weights."""
-    cdef Py_ssize_t s, j, source
-    cdef int whole, part
+cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights, list order):
+    """Put one output channel into its lane of its panel; returns the sum of its weights."""
+    cdef Py_ssize_t s, j, source, panel = channel // LANES
+    cdef int whole, part, lane = channel % LANES, together = panels_together(g, panel)
+    cdef int group, at
     cdef int64_t total = 0
-    if g.n_segments == g.n_sources:
-        for s in range(g.n_sources):
-            pack_run(panel + s * g.segment_groups * LANES * 4, lane, weights + s * g.segment_bytes, g.segment_bytes)
-        for j in range(g.n_sources * g.segment_bytes):
-            total += weights[j]
-        return total
+    panels += panel // together * together * g.panel_bytes + panel % together * LANES * 4
     for s in range(g.n_segments):
         source = order[s]
         for j in range(g.segment_bytes):
             whole = weights[source * g.segment_bytes + j]
             part = max(whole, WEIGHT_MIN) if s < g.n_sources else whole - max(whole, WEIGHT_MIN)
-            panel[((s * g.segment_groups + j // 4) * LANES * 4) + w_index(lane, j % 4)] = <int8_t>part
+            group, at = <int>(j // 4), w_index(lane, j % 4)
+            if j < g.blocked_bytes:
+                at = block_index(lane, j % (4 * BLOCK_GROUPS))
+                group = <int>(j // (4 * BLOCK_GROUPS)) * BLOCK_GROUPS + at // (LANES * 4)
+            panels[(s * g.segment_groups + group) * together * LANES * 4 + at % (LANES * 4)] = <int8_t>part
             total += part
     return total
-
-
-cdef inline void pack_run(int8_t *panel, int lane, const int8_t *weights, Py_ssize_t count) noexcept nogil:
-    """One run of one channel. Neighbouring pairs stay together in every layout, so they are moved as such."""
-    cdef Py_ssize_t j
-    for j in range(count // 4):
-        memcpy(panel + j * LANES * 4 + w_index(lane, 0), weights + 4 * j, 2)
-        memcpy(panel + j * LANES * 4 + w_index(lane, 2), weights + 4 * j + 2, 2)
-    for j in range(count // 4 * 4, count):
-        panel[j // 4 * LANES * 4 + w_index(lane, j % 4)] = weights[j]
 
 
 cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list order) except -1:
@@ -224,7 +275,8 @@ cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bi
     cdef int channel
     for channel in range(groups * g.channels):
         lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
-        folded = pack_channel(g.weights + (lane // LANES) * g.panel_bytes, g, lane % LANES, weights + channel * depth, order)
+        folded = pack_channel(g.weights + <Py_ssize_t>(channel // g.channels) * g.panels * g.panel_bytes, g, channel % g.channels,
+                              weights + channel * depth, order)
         folded = -shift * folded + shift * g.weight_zero_point * depth + (bias[channel] if bias != NULL else 0)
         g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
         g.multiplier[lane] = <float>multipliers[channel]

@@ -83,6 +83,7 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
+#include "plain.h"
 
 /* See avx512vnni.h: the same interleave, vpmaddwd and an add in place of vpdpwssd. */
 static inline int dw_channel(int v, int l) { return (l / 4) * 8 + v * 4 + l % 4; }

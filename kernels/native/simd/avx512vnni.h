@@ -82,6 +82,7 @@ static inline x4v x4_load(const uint8_t *p) { int32_t x; __builtin_memcpy(&x, p,
 static inline i8v w_load(const int8_t *p) { return _mm512_loadu_si512(p); }
 static inline i32v dot4(i32v acc, x4v x, i8v w) { return _mm512_dpbusd_epi32(acc, x, w); }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
+#include "plain.h"
 
 /* Two taps of DW_CHANNELS channels: acc[v] += x0 * w0 + x1 * w1. Words of the two taps are interleaved inside each
    128-bit lane for vpdpwssd, so accumulator v, lane l holds channel dw_channel(v, l); packing narrows them back in order. */

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #define LANES 4
-#define TILE_ROWS 4      /* 4 rows x 4 vectors: 16 accumulators of 32 registers */
 #define TILE_VECS 4
 #define ROW_VECS 8
 #define ACT_FLIP 0
+#define BLOCK_GROUPS 4
+#define PANELS_TOGETHER TILE_VECS /* one ld1 loads them all */
 #define DW_CHANNELS 16
 #define DW_VECS 4
 #define DW_WEIGHT_MAX 127
@@ -35,6 +36,15 @@ static inline f32v f32_set(float v) { return vdupq_n_f32(v); }
 static inline f32v f32_load(const float *p) { return vld1q_f32(p); }
 static inline void f32_store(float *p, f32v v) { vst1q_f32(p, v); }
 static inline f32v f32_from_i32(i32v v) { return vcvtq_f32_s32(v); }
+static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
+{
+    int8x16_t x = vld1q_s8(p), zero = vdupq_n_s8((int8_t)zero_point);
+    int16x8_t low = vsubl_s8(vget_low_s8(x), vget_low_s8(zero)), high = vsubl_high_s8(x, zero);
+    v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+    v[1] = vcvtq_f32_s32(vmovl_high_s16(low));
+    v[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+    v[3] = vcvtq_f32_s32(vmovl_high_s16(high));
+}
 static inline f32v f32_add(f32v a, f32v b) { return vaddq_f32(a, b); }
 static inline f32v f32_sub(f32v a, f32v b) { return vsubq_f32(a, b); }
 static inline f32v f32_mul(f32v a, f32v b) { return vmulq_f32(a, b); }
@@ -69,14 +79,28 @@ static inline void i8_store1(int8_t *out, i8v q, int quarter)
     int32_t from = quarter == 0 ? vgetq_lane_s32(words, 0) : quarter == 1 ? vgetq_lane_s32(words, 1) : quarter == 2 ? vgetq_lane_s32(words, 2) : vgetq_lane_s32(words, 3);
     memcpy(out, &from, 4);
 }
+/* No call of memcpy: around one, GCC would keep every vector in memory. */
 static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 {
-    int8_t bytes[16];
-    vst1q_s8(bytes, q);
-    memcpy(out, bytes + 4 * quarter, n);
+    if (quarter == 1) q = vextq_s8(q, q, 4);
+    if (quarter == 2) q = vextq_s8(q, q, 8);
+    if (quarter == 3) q = vextq_s8(q, q, 12);
+    if (n >= 16) { vst1q_s8(out, q); return; }
+    if (n & 8) { vst1_s8(out, vget_low_s8(q)); out += 8; q = vextq_s8(q, q, 8); }
+    if (n & 4) { vst1q_lane_s32((int32_t *)out, vreinterpretq_s32_s8(q), 0); out += 4; q = vextq_s8(q, q, 4); }
+    if (n & 2) { vst1q_lane_s16((int16_t *)out, vreinterpretq_s16_s8(q), 0); out += 2; q = vextq_s8(q, q, 2); }
+    if (n & 1) vst1q_lane_s8(out, q, 0);
 }
 
 static inline i8v w_load(const int8_t *p) { return vld1q_s8(p); }
+static inline const int8_t *w_load4(i8v *w, const int8_t *p)
+{
+    int8x16x4_t all = vld1q_s8_x4(p);
+    for (int i = 0; i < 4; i++) w[i] = all.val[i];
+    p += 64;
+    __asm__("" : "+r"(p)); /* the load moves its pointer on for nothing, unless GCC makes four sums of it */
+    return p;
+}
 
 /* Two taps of 16 channels. Weights within [-127, 127] let the two products share an int16 before they are widened:
    2 * 128 * 127 < 2**15. */

@@ -1,4 +1,5 @@
 /* The SIMD vocabulary on NEON with the dot product of Armv8.2 (Pi 5): sdot takes signed bytes, nothing to flip. */
+#define TILE_ROWS 5      /* 5 rows x 4 vectors: 20 accumulators, 4 weights, 5 activations of 32 registers */
 #include "neon_common.h"
 
 #define WEIGHT_MIN (-128)
@@ -8,6 +9,17 @@ typedef int8x16_t x4v;
 static inline x4v x4_load(const uint8_t *p) { return vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)p)); }
 static inline i32v dot4(i32v acc, x4v x, i8v w) { return vdotq_s32(acc, w, x); }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
+
+/* 16 activations: sdot takes four of them by number, so none is given to every lane beforehand. */
+typedef int8x16_t xblock;
+static inline xblock block_load(const uint8_t *p) { return vld1q_s8((const int8_t *)p); }
+static inline xblock block_turn(xblock x, int step) { return x; }
+static inline i32v dot_block(i32v acc, xblock x, i8v w, int step)
+{
+    return step == 0 ? vdotq_laneq_s32(acc, w, x, 0) : step == 1 ? vdotq_laneq_s32(acc, w, x, 1)
+         : step == 2 ? vdotq_laneq_s32(acc, w, x, 2) : vdotq_laneq_s32(acc, w, x, 3);
+}
+static inline int block_index(int lane, int k) { return k / 4 * 16 + lane * 4 + k % 4; }
 
 /* See avx512vnni.h; zips keep the order, so vector v, lane l holds channel 4 * v + l. */
 #define DW_QUADS 1

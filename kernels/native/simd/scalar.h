@@ -88,6 +88,11 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
 /* where weight k of a lane lies in its group of LANES * 4 bytes */
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 
+/* Whether runs of 16 activations are loaded at once (BLOCK_GROUPS 4), and then: a block is multiplied in 4 steps, each
+   by a vector of weights. block_turn readies it for the step after, dot_block adds a quarter of its products, block_index
+   says where weight k < 16 of a lane lies in the 4 vectors, w_load4 loads vectors that lie together. */
+#include "plain.h"
+
 /* which channel of a depthwise block lane l of accumulator v holds */
 static inline int dw_channel(int v, int l) { return v * LANES + l; }
 /* where the weight of that lane and tap (0 or 1) lies in the 2 * DW_CHANNELS weights of a pair */
