@@ -24,8 +24,8 @@ COMPILE = ["-O3", "-g0", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "
 LINK = ["-pthread", "-s"]
 
 # Modules above the baseline are loaded only after kernels/cpu.py saw the flags they need.
-# NEON: tiles are written in the order in which 32 registers suffice; GCC's first scheduling pass would not keep to it, and
-# by default it unrolls no loop of more than 16 rounds.
+# NEON: tiles are written in the order in which 32 registers suffice; GCC's first scheduling pass would not keep to it,
+# and by default it unrolls no loop of more than 16 rounds.
 NEON = ["-fno-schedule-insns", "--param=max-completely-peel-times=20"]
 AVX512VNNI = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"]
 MODULES = {
