@@ -16,7 +16,8 @@ ARROWS = {
     "edgert.graph": (),
     "edgert.numerics": ("edgert.graph", "edgert.shapes"),
     "edgert.shapes": ("edgert.graph",),
-    "edgert.opset": ("edgert.graph", "edgert.shapes", "edgert.numerics"),
+    "edgert.operators": ("edgert.graph", "edgert.shapes", "edgert.numerics"),
+    "edgert.opset": ("edgert.graph", "edgert.operators", "edgert.numerics"),
     "edgert.macs": ("edgert.graph",),
     "edgert.custom": ("edgert.opset", "edgert.format", "kernels.tiers", "kernels.jit"),
     "edgert.format": ("edgert.graph", "edgert.opset"),
@@ -62,8 +63,8 @@ FOREIGN = {
 
 # What a process that only answers must not pay for: no import of these at the top of a device module.
 DEVICE_CORE = (
-    *("errors", "graph", "opset", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned", "session"),
-    *("model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
+    *("errors", "graph", "opset", "operators", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned"),
+    *("session", "model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
 )
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip

@@ -1,0 +1,114 @@
+"""The operators' table: names, arity, attributes and the two rules of each (its output's shape, its numbers).
+
+Layouts: activations NHWC, conv weights OHWI (I = c_in / groups), depthwise weights HWC (output channel = input channel
+* multiplier + m), linear weights OI. Weights, biases and tables are constants. `opset` proves graphs by this table.
+"""
+
+from edgert import numerics, shapes
+from edgert.graph import MAX_RANK
+
+REQUIRED = object()
+MAX_INPUTS = 1024  # of one concat
+_SMALL = 65_535  # strides, pads, kernel sides: products of a few of them stay far below 2**63
+
+# An attribute: (type, default, smallest, largest), or (str, default, the words it may be).
+_SIDE = (int, REQUIRED, 1, _SMALL)
+_STEP = (int, 1, 1, _SMALL)
+_PAD = (int, 0, 0, _SMALL)
+_FLAG = (int, 0, 0, 1)
+_AXIS = (int, REQUIRED, 0, MAX_RANK - 1)
+_INTS = (tuple, REQUIRED, -(2**63), 2**63 - 1)
+_WORD = (None, None)  # an int or a float, whichever the output's words are: numerics.check_word
+
+_CLAMP = {"clamp_min": _WORD, "clamp_max": _WORD}
+_PADS = {"pad_top": _PAD, "pad_bottom": _PAD, "pad_left": _PAD, "pad_right": _PAD}
+_WINDOW = {"stride_h": _STEP, "stride_w": _STEP, **_PADS}
+_DILATED = {**_WINDOW, "dilation_h": _STEP, "dilation_w": _STEP, **_CLAMP}
+_POOL = {"kh": _SIDE, "kw": _SIDE, **_WINDOW, **_CLAMP}
+_BATCH = {"block": _INTS, "before": _INTS, "after": _INTS}
+_BLOCK = {"block": (int, REQUIRED, 1, _SMALL)}
+
+_ACTIVATIONS = ["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hard_swish", "elu"]
+_MATHS = ["exp", "log", "sqrt", "rsqrt", "square", "abs", "neg", "floor", "ceil", "round", "sin", "cos"]
+UNARY_FUNCTIONS = _ACTIVATIONS + _MATHS
+REDUCE_FUNCTIONS = ["mean", "sum", "max", "min", "prod"]
+PAD_MODES = ["constant", "reflect", "symmetric"]
+
+
+class Op:
+    """One row of the table: how many inputs (of three the last, a bias, may be absent or -1), attributes, rules."""
+
+    __slots__ = ("attrs", "defaults", "least", "most", "numbers", "required", "shape", "stamp")
+
+    def __init__(self, least, most, attrs, shape, numbers):
+        self.least, self.most, self.attrs, self.shape, self.numbers = least, most, attrs, shape, numbers
+        self.defaults = {name: row[1] for name, row in attrs.items() if row[1] is not REQUIRED}
+        self.required = [name for name, row in attrs.items() if row[1] is REQUIRED]
+
+
+OPS = {
+    "conv2d": Op(2, 3, {**_DILATED, "groups": _STEP}, shapes.conv2d, numerics.conv),
+    "depthwise_conv2d": Op(2, 3, _DILATED, shapes.depthwise_conv2d, numerics.depthwise_conv),
+    "transpose_conv2d": Op(2, 3, {**_WINDOW, **_CLAMP}, shapes.transpose_conv2d, numerics.conv),
+    "linear": Op(2, 3, _CLAMP, shapes.linear, numerics.conv),
+    "batch_matmul": Op(2, 2, {"transpose_a": _FLAG, "transpose_b": _FLAG}, shapes.batch_matmul, numerics.batch_matmul),
+    "add": Op(2, 2, _CLAMP, shapes.binary, numerics.add),
+    "sub": Op(2, 2, _CLAMP, shapes.binary, numerics.add),
+    "mul": Op(2, 2, _CLAMP, shapes.binary, numerics.mul),
+    "div": Op(2, 2, _CLAMP, shapes.binary, numerics.div),
+    "minimum": Op(2, 2, {}, shapes.binary, numerics.add),
+    "maximum": Op(2, 2, {}, shapes.binary, numerics.add),
+    "floor_div": Op(2, 2, {}, shapes.binary, numerics.floor_div),
+    "squared_difference": Op(2, 2, {}, shapes.binary, numerics.squared_difference),
+    "lookup": Op(2, 2, {}, shapes.lookup, numerics.lookup),
+    "unary": Op(
+        1, 1, {"function": (str, REQUIRED, UNARY_FUNCTIONS), "alpha": (float, 0.0)}, shapes.same, numerics.unary
+    ),
+    "avg_pool2d": Op(1, 1, _POOL, shapes.pool2d, numerics.average),
+    "max_pool2d": Op(1, 1, _POOL, shapes.pool2d, numerics.max_pool),
+    "reduce": Op(
+        1,
+        1,
+        {"function": (str, REQUIRED, REDUCE_FUNCTIONS), "axes": _INTS, "keep_dims": _FLAG},
+        shapes.reduce,
+        numerics.reduce,
+    ),
+    "softmax": Op(1, 1, {"beta": (float, 1.0)}, shapes.along_last_axis, numerics.softmax),
+    "log_softmax": Op(1, 1, {}, shapes.along_last_axis, numerics.float_only),
+    "concat": Op(1, MAX_INPUTS, {"axis": _AXIS}, shapes.concat, numerics.copy),
+    "slice": Op(1, 1, {"begin": _INTS, "step": (tuple, (), -(2**63), 2**63 - 1)}, shapes.slice, numerics.copy),
+    "pad": Op(
+        1,
+        1,
+        {"before": _INTS, "after": _INTS, "mode": (str, "constant", PAD_MODES), "value": _WORD},
+        shapes.pad,
+        numerics.pad,
+    ),
+    "resize": Op(
+        1,
+        1,
+        {"mode": (str, REQUIRED, ["nearest", "bilinear"]), "align_corners": _FLAG, "half_pixel_centers": _FLAG},
+        shapes.resize,
+        numerics.resize,
+    ),
+    "reshape": Op(1, 1, {}, shapes.reshape, numerics.copy),
+    "transpose": Op(1, 1, {"perm": _INTS}, shapes.transpose, numerics.copy),
+    "gather": Op(
+        2, 2, {"axis": (int, 0, 0, MAX_RANK - 1), "batch_dims": (int, 0, 0, MAX_RANK)}, shapes.gather, numerics.gather
+    ),
+    "gather_nd": Op(2, 2, {}, shapes.gather_nd, numerics.gather_nd),
+    "arg_max": Op(1, 1, {"axis": _AXIS}, shapes.arg_reduce, numerics.arg_reduce),
+    "arg_min": Op(1, 1, {"axis": _AXIS}, shapes.arg_reduce, numerics.arg_reduce),
+    "cast": Op(1, 1, {}, shapes.same, numerics.cast),
+    "quantize": Op(1, 1, {}, shapes.same, numerics.quantize),
+    "dequantize": Op(1, 1, {}, shapes.same, numerics.dequantize),
+    "space_to_batch": Op(1, 1, _BATCH, shapes.space_to_batch, numerics.copy),
+    "batch_to_space": Op(1, 1, _BATCH, shapes.batch_to_space, numerics.copy),
+    "space_to_depth": Op(1, 1, _BLOCK, shapes.space_to_depth, numerics.copy),
+    "depth_to_space": Op(1, 1, _BLOCK, shapes.depth_to_space, numerics.copy),
+}
+
+
+# Rows of custom ops by name, put there by edgert/custom.py; each has a `stamp`: the attributes that files record.
+CUSTOM = {}
+STAMP = {"op_version": (None, None), "op_hash": (None, None)}
