@@ -4,7 +4,8 @@ import sys
 
 from edgert.errors import EdgertError
 
-PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers"}  # module -> what pip calls it
+# module -> what pip calls it
+PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers", "torch": "torch"}
 _DEBIAN = {"pillow": "pil"}
 
 

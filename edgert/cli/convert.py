@@ -7,7 +7,7 @@ edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58
 
 
 def configure(parser):
-    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite)")
+    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite, .pt2)")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the model file to make")
     parser.add_argument("--name", help="the model's name (the file's without its suffix)")
     parser.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")

@@ -3,14 +3,16 @@
     graph = edgert.convert.tflite("mobilenet.tflite")
     edgert.convert.convert("mobilenet.tflite", "model.bin", labels="labels.txt")
 
-Needs the package `flatbuffers` (pip install 'edgert[convert]').
+    graph = edgert.convert.from_torch(module, (torch.zeros(1, 3, 32, 32),))
+
+Needs the package `flatbuffers` (pip install 'edgert[convert]'), and `torch` where PyTorch's networks are converted.
 """
 
-from edgert import opset
+from edgert import opset, optional
 from edgert.convert import importers, metadata, passes
 from edgert.errors import ConversionError, ModelFormatError
 
-__all__ = ["convert", "load", "tflite"]
+__all__ = ["convert", "from_torch", "load", "tflite"]
 
 
 def tflite(path, **options):
@@ -31,20 +33,46 @@ def convert(path, out, **options):
     return graph
 
 
+def from_torch(module, example_inputs, name=None, **options):
+    """The PyTorch network `module` as a validated float Graph; pictures lie channels last in it (NHWC).
+
+    example_inputs: a tuple of tensors, which fix the shapes of the inputs. The module is exported in eval mode by
+    torch.export and left as it was. options: as `tflite`.
+    Raises: ConversionError, UnsupportedOpError listing every operator that cannot be expressed, InputError.
+    """
+    return torch_draft(module, example_inputs, name, **options)[0]
+
+
+def torch_draft(module, example_inputs, name=None, **options):
+    """(Graph, Draft) of a PyTorch network, as `load` gives them of a file; options and errors as `from_torch`."""
+    optional.require("torch", "converting PyTorch's networks")
+    from edgert.convert.importers import torch_program
+
+    source = type(module).__name__
+    program = torch_program.export(module, example_inputs, source)
+    draft = torch_program.load(program, source, name or source.lower())
+    weights = b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in module.state_dict().values())
+    return _finished(draft, source, weights, options), draft
+
+
 def load(path, name=None, **options):
     """(Graph, Draft) of the model in file `path`; the draft knows what was fused.
 
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
     draft, data = importers.load(path, name)
+    return _finished(draft, path, data, options), draft
+
+
+def _finished(draft, source, data, options):
+    """The validated Graph of a draft after all passes, with its metadata. data: the source's bytes, for their hash."""
     try:
         opset.validate(draft.finish())  # passes may rely on it as kernels do
         passes.run(draft)
         graph = draft.finish()
         opset.validate(graph)
-        described = metadata.describe(graph, draft, path, data, **options)
-        graph = graph.replace(metadata=described)
+        graph = graph.replace(metadata=metadata.describe(graph, draft, source, data, **options))
         opset.validate(graph)
     except ModelFormatError as error:
-        raise ConversionError(f"{path}: the model does not hold together: {error}") from None
-    return graph, draft
+        raise ConversionError(f"{source}: the model does not hold together: {error}") from None
+    return graph

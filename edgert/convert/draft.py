@@ -15,13 +15,14 @@ class Draft:
     """Tensors keep their index until `finish`; nodes stay in an order they can run in.
 
     notes: sentences for the conversion report. fused: how often each pass changed something. operators: how many the
-    source model has.
+    source model has. origins: name of a constant -> what the importer made it from (see importers/torch_convolutions).
     """
 
     def __init__(self, name):
         self.name = name
         self.tensors, self.nodes, self.inputs, self.outputs = [], [], [], []
         self.notes, self.fused, self.operators = [], Counter(), 0
+        self.origins = {}
 
     def add(self, tensor):
         """Adds a tensor; returns its index."""

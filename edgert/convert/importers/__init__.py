@@ -3,6 +3,7 @@
 import os
 import stat
 
+from edgert import optional
 from edgert.errors import ConversionError
 
 MAX_FILE_BYTES = 2**33
@@ -10,13 +11,13 @@ MAX_FILE_BYTES = 2**33
 # What is recognised, to be refused by its name: (the file's first bytes, what it is)
 _FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file, which is not supported"),
-    (b"PK\x03\x04", "a zip archive (PyTorch, NumPy or Keras v3), which is not supported"),
+    (b"PK\x03\x04", "a zip archive (NumPy or Keras v3), which is not supported"),
     (b"\x80\x02", "a Python pickle, which is not supported"),
     (b"GGUF", "a GGUF file, which is not supported yet"),
     (b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
-    ".onnx": "an ONNX model", ".pt": "a PyTorch model", ".pth": "a PyTorch model", ".h5": "a Keras model",
+    ".onnx": "an ONNX model", ".h5": "a Keras model",
     ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".safetensors": "a safetensors file",
     ".gguf": "a GGUF file",
 }  # fmt: skip
@@ -32,7 +33,14 @@ def load(path, name=None):
     source = os.path.basename(path)
     if data[4:8] == b"TFL3":
         return _tflite().load(data, source, name or os.path.splitext(source)[0]), data
-    raise ConversionError(f"{source}: {_what(source, data)}; only TFLite models (.tflite) can be converted")
+    if data.startswith(b"PK\x03\x04") and _is_pytorch(data):
+        optional.require("torch", "reading PyTorch's files")
+        from edgert.convert.importers import torch_file
+
+        return torch_file.load(data, source, name or os.path.splitext(source)[0]), data
+    raise ConversionError(
+        f"{source}: {_what(source, data)}; TFLite models (.tflite) and PyTorch's exported programs (.pt2) are converted"
+    )
 
 
 def _tflite():
@@ -43,6 +51,11 @@ def _tflite():
             raise
         raise ConversionError("TFLite models are read with the package flatbuffers: pip install flatbuffers") from None
     return tflite
+
+
+def _is_pytorch(data):
+    """Whether a zip archive's index names what torch.save and torch.export.save write into each of theirs."""
+    return any(name in data[-(2**20) :] for name in (b"/data.pkl", b"/archive_format", b"exported_program.json"))
 
 
 def _what(source, data):
