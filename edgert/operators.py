@@ -28,9 +28,15 @@ _POOL = {"kh": _SIDE, "kw": _SIDE, **_WINDOW, **_CLAMP}
 _BATCH = {"block": _INTS, "before": _INTS, "after": _INTS}
 _BLOCK = {"block": (int, REQUIRED, 1, _SMALL)}
 
-_ACTIVATIONS = ["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hard_swish", "elu"]
-_MATHS = ["exp", "log", "sqrt", "rsqrt", "square", "abs", "neg", "floor", "ceil", "round", "sin", "cos"]
-UNARY_FUNCTIONS = _ACTIVATIONS + _MATHS
+_ACTIVATIONS = """
+    relu relu6 leaky_relu sigmoid tanh silu gelu hard_swish elu gelu_tanh hard_sigmoid mish softplus softsign celu selu
+    thresholded_relu
+"""
+_MATHS = """
+    exp log sqrt rsqrt square abs neg floor ceil round sin cos erf reciprocal sign tan asin acos atan sinh cosh asinh
+    acosh atanh
+"""
+UNARY_FUNCTIONS = (_ACTIVATIONS + _MATHS).split()
 REDUCE_FUNCTIONS = ["mean", "sum", "max", "min", "prod"]
 PAD_MODES = ["constant", "reflect", "symmetric"]
 
@@ -62,7 +68,11 @@ OPS = {
     "squared_difference": Op(2, 2, {}, shapes.binary, numerics.squared_difference),
     "lookup": Op(2, 2, {}, shapes.lookup, numerics.lookup),
     "unary": Op(
-        1, 1, {"function": (str, REQUIRED, UNARY_FUNCTIONS), "alpha": (float, 0.0)}, shapes.same, numerics.unary
+        1,
+        1,
+        {"function": (str, REQUIRED, UNARY_FUNCTIONS), "alpha": (float, 0.0), "beta": (float, 0.0)},
+        shapes.same,
+        numerics.unary,
     ),
     "avg_pool2d": Op(1, 1, _POOL, shapes.pool2d, numerics.average),
     "max_pool2d": Op(1, 1, _POOL, shapes.pool2d, numerics.max_pool),

@@ -5,7 +5,7 @@ import sys
 from edgert.errors import EdgertError
 
 # module -> what pip calls it
-PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers", "torch": "torch"}
+PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers", "torch": "torch", "onnx": "onnx"}
 _DEBIAN = {"pillow": "pil"}
 
 

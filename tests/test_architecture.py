@@ -53,7 +53,7 @@ FOREIGN = {
     "edgert.plan": {"numpy"},
     "edgert.session": {"numpy"},
     "edgert.vision": {"PIL"},
-    "edgert.convert": {"numpy", "flatbuffers", "torch"},
+    "edgert.convert": {"numpy", "flatbuffers", "torch", "onnx", "google"},  # google.protobuf: what onnx raises
     "edgert.cli.convert": {"numpy"},
     "kernels.reference": {"numpy"},
     "kernels.jit": {"numpy", "numba", "llvmlite"},

@@ -1,15 +1,18 @@
-"""`edgert convert`: a TFLite model in, one edgert model file out."""
+"""`edgert convert`: a TFLite or ONNX model in, one edgert model file out."""
 
 EXAMPLE = """
 edgert convert mobilenet.tflite -o model.bin --labels labels.txt
+edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416
 edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --resize letterbox
 """
 
 
 def configure(parser):
-    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite, .pt2)")
+    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite, .onnx, .pt2)")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the model file to make")
     parser.add_argument("--name", help="the model's name (the file's without its suffix)")
+    shape = {"metavar": "NAME=1x3x224x224", "help": "an input's sizes where an ONNX model leaves them open"}
+    parser.add_argument("--shape", action="append", default=[], **shape)
     parser.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
     parser.add_argument("--task", choices=("classify", "detect"), help="what the outputs mean (found where possible)")
     parser.add_argument("--mean", type=_numbers, help="what is subtracted from a pixel 0..255: one number, or R,G,B")
@@ -29,7 +32,8 @@ def run(args):
     if os.path.exists(args.output) and os.path.exists(args.source) and os.path.samefile(args.source, args.output):
         raise InputError(f"{args.output} is the model to convert: the result would replace it")
     names = ("name", "labels", "task", "mean", "std", "channels", "resize")
-    graph, draft = convert.load(args.source, **{name: getattr(args, name) for name in names})
+    options = {name: getattr(args, name) for name in names}
+    graph, draft = convert.load(args.source, shapes=dict(map(_shape, args.shape)), **options)
     writer.write(graph, args.output)
     summary = {
         "output": args.output,
@@ -48,6 +52,17 @@ def run(args):
 
 def _numbers(text):
     return tuple([float(part) for part in text.split(",")])
+
+
+def _shape(text):
+    """(input name, sizes) of NAME=1x3x224x224."""
+    from edgert.errors import InputError
+
+    name, equals, sizes = text.rpartition("=")
+    parts = sizes.split("x")
+    if not equals or not name or not all(part.isdecimal() and part.isascii() and int(part) > 0 for part in parts):
+        raise InputError(f"--shape {text} is not NAME=1x3x224x224")
+    return name, tuple([int(part) for part in parts])
 
 
 def _tensor(graph, index):

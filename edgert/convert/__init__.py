@@ -1,11 +1,12 @@
 """Conversion, on the desktop: a trained model in, one edgert model file out.
 
-    graph = edgert.convert.tflite("mobilenet.tflite")
+    graph, draft = edgert.convert.load("detector.onnx")
     edgert.convert.convert("mobilenet.tflite", "model.bin", labels="labels.txt")
 
     graph = edgert.convert.from_torch(module, (torch.zeros(1, 3, 32, 32),))
 
-Needs the package `flatbuffers` (pip install 'edgert[convert]'), and `torch` where PyTorch's networks are converted.
+Needs the packages `flatbuffers` and `onnx` (pip install 'edgert[convert]'), and `torch` where PyTorch's networks are
+converted.
 """
 
 from edgert import opset, optional
@@ -25,8 +26,8 @@ def tflite(path, **options):
 
 
 def convert(path, out, **options):
-    """Converts file `path` to the model file `out` (old or new, never half); returns the Graph. Options as `tflite`."""
-    graph = tflite(path, **options)
+    """Converts file `path` to the model file `out` (old or new, never half); returns the Graph. Options as `load`."""
+    graph, _ = load(path, **options)
     from edgert.format import writer
 
     writer.write(graph, out)
@@ -55,12 +56,15 @@ def torch_draft(module, example_inputs, name=None, **options):
     return _finished(draft, source, weights, options), draft
 
 
-def load(path, name=None, **options):
-    """(Graph, Draft) of the model in file `path`; the draft knows what was fused.
+def load(path, name=None, shapes=None, **options):
+    """(Graph, Draft) of the model in file `path`: TFLite, ONNX or PyTorch's exported program. The draft knows what was
+    fused.
 
+    shapes: {input name: sizes} for inputs that an ONNX model leaves open, in the order of the file (NCHW). options:
+    labels, task, mean, std, channels, resize, as `metadata.describe` takes them.
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
-    draft, data = importers.load(path, name)
+    draft, data = importers.load(path, name, shapes)
     return _finished(draft, path, data, options), draft
 
 

@@ -11,11 +11,27 @@ from edgert.graph import Graph, Metadata, Node, Tensor
 MAX_FOLDED_BYTES = 2**28  # a constant computed at import may not be larger: a FILL of 10**12 words must not be tried
 
 
+class Words:
+    """The int8 words that a float constant was made of, in a model that is quantised already.
+
+    array: int8. scale: float32, one or one per index of `axis`. zero_point: of all words, 0 per channel.
+    """
+
+    def __init__(self, array, scale, zero_point=0, axis=None):
+        self.array, self.scale, self.zero_point, self.axis = array, scale, zero_point, axis
+
+    def moved(self, function, axis):
+        """The words after `function` rearranged them; axis: where scales per channel run along then."""
+        return Words(function(self.array), self.scale, self.zero_point, None if self.axis is None else axis)
+
+
 class Draft:
     """Tensors keep their index until `finish`; nodes stay in an order they can run in.
 
     notes: sentences for the conversion report. fused: how often each pass changed something. operators: how many the
     source model has. origins: name of a constant -> what the importer made it from (see importers/torch_convolutions).
+    channels_first: whether pictures are NCHW outside of convolutions, until `passes.layout` ran.
+    words: float constants that stand for int8 words, by tensor index.
     """
 
     def __init__(self, name):
@@ -23,6 +39,7 @@ class Draft:
         self.tensors, self.nodes, self.inputs, self.outputs = [], [], [], []
         self.notes, self.fused, self.operators = [], Counter(), 0
         self.origins = {}
+        self.channels_first, self.words = False, {}
 
     def add(self, tensor):
         """Adds a tensor; returns its index."""
@@ -31,7 +48,7 @@ class Draft:
 
     def constant(self, name, array, quant=None):
         """Adds a constant tensor with the array's dtype, shape and values; returns its index."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         return self.add(Tensor(name, array.dtype.name, array.shape, quant, memoryview(array.tobytes())))
 
     def value(self, index):

@@ -1,7 +1,5 @@
 """Lookup tables: every function of one int8 tensor is 256 bytes, `y = table[q + 128]`, built here in float64."""
 
-import math
-
 import numpy as np
 
 from edgert.kernels.reference import unary
@@ -9,11 +7,9 @@ from edgert.kernels.reference import unary
 WORDS = np.arange(-128, 128)
 
 
-def function(name, alpha=0.0):
-    """A float64 function of one array: one of the op `unary`'s, or "gelu_tanh"."""
-    if name == "gelu_tanh":
-        return lambda x: 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-    return lambda x: unary.apply(name, x, alpha)
+def function(function, alpha=0.0, beta=0.0):
+    """A float64 function of one array: one of the op `unary`'s."""
+    return lambda x: unary.apply(function, x, alpha, beta)
 
 
 def build(steps, quant_in, quant_out):

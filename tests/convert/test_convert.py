@@ -45,7 +45,7 @@ def _classifier(x=(1, 32, 32, 3), dtype="int8", scale=1 / 255, zero_point=-128, 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("model.onnx", b"\x08\x08\x12\x07pytorch", "ONNX model, which is not supported yet"),
+        ("model.onnx", b"PK\x03\x04", "zip archive"),
         ("model.h5", b"\x89HDF\r\n\x1a\n", "Keras HDF5"),
         ("model.zip", b"PK\x03\x04", "zip archive"),
         ("model.tflite", b"", "the file is empty"),

@@ -36,6 +36,10 @@ BINARY = {
     "clamp": ((5, 13), (5, 13), {"clamp": {"clamp_min": -7, "clamp_max": 20}}),
 }  # fmt: skip
 BINARY |= {f"length_{n}": ((n,), (n,), {}) for n in LENGTHS}
+# What functions are defined on, where that is not everything; away from poles, where float32 keeps few digits.
+DOMAINS = dict.fromkeys(("log", "sqrt", "rsqrt", "reciprocal"), (0.1, 5))
+DOMAINS |= dict.fromkeys(("asin", "acos", "atanh"), (-0.9, 0.9)) | {"acosh": (1.1, 5), "tan": (-1.2, 1.2)}
+WITH_ALPHA = ("leaky_relu", "elu", "celu", "thresholded_relu")
 CLAMPED = ("add", "sub", "mul", "div")
 INT8_BINARY = ("add", "sub", "mul", "div", "minimum", "maximum", "squared_difference")
 ALL_BINARY = (*INT8_BINARY, "floor_div")
@@ -124,10 +128,11 @@ def lookup(name, shape):
 
 def unary(name, function, dtype="float32"):
     b = Builder(name)
-    words = b.rng.uniform(0.1, 5, (3, 17)) if function in ("log", "sqrt", "rsqrt") else "random"
+    low, high = DOMAINS.get(function, (None, None))
+    words = "random" if low is None else b.rng.uniform(low, high, (3, 17))
     b.input((3, 17), dtype, scale=None, fill=words)
-    alpha = {"alpha": 0.25} if function in ("leaky_relu", "elu") else {}
-    return b.case("unary", {"function": function, **alpha}, scale=None)
+    names = ("alpha", "beta")[: {"selu": 2, "hard_sigmoid": 2}.get(function, function in WITH_ALPHA)]
+    return b.case("unary", {"function": function, **dict(zip(names, (0.25, 0.5)))}, scale=None)
 
 
 def pool(name, op, x, attrs, scale=0.05, zero_point=-7, out=None, fill="random"):

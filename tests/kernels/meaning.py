@@ -108,12 +108,25 @@ UNARY = {
     "round": lambda x, a: round(x),
     "sin": lambda x, a: math.sin(x),
     "cos": lambda x, a: math.cos(x),
+    "gelu_tanh": lambda x, a: x / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "hard_sigmoid": lambda x, a, b: min(max(a * x + b, 0), 1),
+    "mish": lambda x, a: x * math.tanh(math.log(1 + math.exp(x))),
+    "softplus": lambda x, a: math.log(1 + math.exp(x)),
+    "softsign": lambda x, a: x / (1 + abs(x)),
+    "celu": lambda x, a: x if x > 0 else a * (math.exp(x / a) - 1),
+    "selu": lambda x, a, b: b * x if x > 0 else b * a * (math.exp(x) - 1),
+    "thresholded_relu": lambda x, a: x if x > a else 0,
+    "reciprocal": lambda x, a: 1 / x,
+    "sign": lambda x, a: math.copysign(1, x) if x else 0,
 }
+for name in ("erf", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"):
+    UNARY[name] = lambda x, a, name=name: getattr(math, name)(x)
 
 
 def unary(case, x):
     function, alpha = UNARY[case.attrs["function"]], case.attrs.get("alpha", 0.0)
-    return np.array([function(v, alpha) for v in x.flat]).reshape(x.shape)
+    more = [case.attrs["beta"]] if "beta" in case.attrs else []
+    return np.array([function(v, alpha, *more) for v in x.flat]).reshape(x.shape)
 
 
 def pool(function):

@@ -255,8 +255,8 @@ WRONG_OPS = {
     "int8 floor_div": (one_op("floor_div", [i8("a", 2), i8("b", 2)], i8("y", 2)), r"'a' is int8"),
     "int8 unary": (one_op("unary", [i8("x", 2)], i8("y", 2), {"function": "exp"}), r"'x' is int8, needs float32"),
     "unknown function": (
-        one_op("unary", [f32("x", 2)], f32("y", 2), {"function": "erf"}),
-        r"attribute 'function' is 'erf', not one of relu",
+        one_op("unary", [f32("x", 2)], f32("y", 2), {"function": "gamma"}),
+        r"attribute 'function' is 'gamma', not one of relu",
     ),
     "table size": (
         one_op("lookup", [i8("x", 2), i8("t", 255, data=bytes(255))], i8("y", 2)),

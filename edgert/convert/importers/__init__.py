@@ -17,29 +17,36 @@ _FOREIGN = (
     (b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
-    ".onnx": "an ONNX model", ".h5": "a Keras model",
+    ".h5": "a Keras model",
     ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".safetensors": "a safetensors file",
     ".gguf": "a GGUF file",
 }  # fmt: skip
 
 
-def load(path, name=None):
-    """(the Draft of the model in file `path`, the file's bytes).
+def load(path, name=None, shapes=None):
+    """(the Draft of the model in file `path`, the file's bytes). shapes: {input name: sizes} where the file has none.
 
     Raises: ConversionError if it is no readable model, UnsupportedOpError for operators that cannot be expressed.
     """
     path = os.fspath(path)
     data = _read(path)
     source = os.path.basename(path)
+    name = name or os.path.splitext(source)[0]
     if data[4:8] == b"TFL3":
-        return _tflite().load(data, source, name or os.path.splitext(source)[0]), data
+        return _tflite().load(data, source, name), data
     if data.startswith(b"PK\x03\x04") and _is_pytorch(data):
         optional.require("torch", "reading PyTorch's files")
         from edgert.convert.importers import torch_file
 
-        return torch_file.load(data, source, name or os.path.splitext(source)[0]), data
+        return torch_file.load(data, source, name), data
+    if source.lower().endswith(".onnx") and not data.startswith(tuple(magic for magic, _ in _FOREIGN)):
+        optional.require("onnx", "reading ONNX models")
+        from edgert.convert.importers import onnx
+
+        return onnx.load(data, source, name, os.path.dirname(path), shapes), data
     raise ConversionError(
-        f"{source}: {_what(source, data)}; TFLite models (.tflite) and PyTorch's exported programs (.pt2) are converted"
+        f"{source}: {_what(source, data)}; what can be converted are TFLite models (.tflite), ONNX models (.onnx) and "
+        "PyTorch's exported programs (.pt2)"
     )
 
 

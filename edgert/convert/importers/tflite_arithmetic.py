@@ -69,12 +69,7 @@ def clip(low, high):
 
 
 def gelu(site):
-    approximate = site.options.approximate
-    if site.spec(0).dtype == "int8":
-        return _table(site, tables.function("gelu_tanh" if approximate else "gelu"))
-    if approximate:
-        site.note("GELU's tanh approximation is computed by the exact function (they differ by less than 0.0005)")
-    return unary("gelu")(site)
+    unary("gelu_tanh" if site.options.approximate else "gelu")(site)
 
 
 def _table(site, function):

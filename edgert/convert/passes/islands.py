@@ -48,7 +48,7 @@ def _chain(draft, producers, index):
 def _step(draft, node):
     """(which input varies, the function of it), or (0, None) if the node is no function of one value."""
     if node.op == "unary":
-        return 0, tables.function(node.attrs["function"], node.attrs.get("alpha", 0.0))
+        return 0, tables.function(**node.attrs)
     if node.op in BINARY:
         for place in (0, 1):
             value = uniform(draft, node.inputs[1 - place])

@@ -1,0 +1,3 @@
+"""Builders of quantised operators."""
+
+CONTRIBUTED = {}
