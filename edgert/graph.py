@@ -127,16 +127,55 @@ class Preprocess(Record):
     _defaults = {"channels": "RGB", "resize": "stretch", "mean": (0.0,), "std": (1.0,)}
 
 
+class Tokenizer(Record):
+    """How text becomes token ids and back: byte-pair merges over bytes or characters. Arrays are little-endian bytes.
+
+    pieces, ends: the bytes each token stands for, all in a row, and where each token's end (uint32). kinds: a byte per
+    token: 0 text; 1 special (found in text, never written out); 2 added (found in text before anything else).
+    byte_ids: uint32, the token of each of the 256 bytes, or empty. char_ids: uint32, the tokens that are one character;
+    empty: text starts as bytes. pairs: uint64 left << 32 | right, ascending; results: uint32, the token each pair
+    becomes; ranks: uint32, lower merges first, or empty where a lower result does.
+    patterns: names of the rules that cut text before it is merged. normal_form: "" or "NFC". space_prefix: "" or
+    whether a space is put in front: of "each" fragment between special tokens, of each where it is "missing", of the
+    "first" where it is missing. whole_pieces: a cut that is itself a token is not merged. unknown: the token of what
+    has none, or -1. library: a tokenizer.json that the package `tokenizers` runs in place of all this, or empty.
+    """
+
+    __slots__ = (
+        "pieces", "ends", "kinds", "byte_ids", "char_ids", "pairs", "results", "ranks", "patterns", "normal_form",
+        "space_prefix", "whole_pieces", "unknown", "library",
+    )  # fmt: skip
+    _defaults = {
+        "byte_ids": b"", "char_ids": b"", "pairs": b"", "results": b"", "ranks": b"", "patterns": (),
+        "normal_form": "", "space_prefix": "", "whole_pieces": False, "unknown": -1, "library": b"",
+    }  # fmt: skip
+
+
+class Text(Record):
+    """What a language model's graph does not say.
+
+    tokenizer: a `Tokenizer`, or None (token ids in, token ids out). context: tokens that the caches hold. bos: the
+    token a text begins with, or -1; add_bos: whether a prompt gets it. eos: tokens that end an answer. chat_template: a
+    Jinja template, or "".
+    """
+
+    __slots__ = ("tokenizer", "context", "bos", "add_bos", "eos", "chat_template")
+    _defaults = {"tokenizer": None, "bos": -1, "add_bos": False, "eos": (), "chat_template": ""}
+
+
 class Metadata(Record):
     """What a user of the model needs and the graph does not say.
 
     task: "classify", "detect", "generate" or "" (arrays in, arrays out). labels: tuple of str. preprocess: a
     `Preprocess` or None. golden: tuple of (inputs, outputs), each a tuple of bytes: they must come out bit for bit.
     provenance: dict str -> str (source file and its hash, converter, versions). report: str, what conversion did.
+    text: a `Text` or None.
     """
 
-    __slots__ = ("task", "labels", "preprocess", "golden", "provenance", "report")
-    _defaults = {"task": "", "labels": (), "preprocess": None, "golden": (), "provenance": {}, "report": ""}
+    __slots__ = ("task", "labels", "preprocess", "golden", "provenance", "report", "text")
+    _defaults = {
+        "task": "", "labels": (), "preprocess": None, "golden": (), "provenance": {}, "report": "", "text": None,
+    }  # fmt: skip
 
 
 class Graph(Record):

@@ -4,8 +4,14 @@ import sys
 
 from edgert.errors import EdgertError
 
-# module -> what pip calls it
-PACKAGES = {"numpy": "numpy", "PIL": "pillow", "flatbuffers": "flatbuffers", "torch": "torch", "onnx": "onnx"}
+PACKAGES = {  # module -> what pip calls it
+    "PIL": "pillow",
+    "flatbuffers": "flatbuffers",
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "tokenizers": "tokenizers",
+    "torch": "torch",
+}
 _DEBIAN = {"pillow": "pil"}
 
 

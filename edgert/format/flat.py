@@ -118,12 +118,12 @@ class Flat:
             values = self.vectors[position, kind] = struct.unpack_from(f"<{n}{kind}", self.data, start)
         return values
 
-    def blob(self, position, cap, what):
-        """The bytes of a [ubyte] vector."""
+    def blob(self, position, cap, what, width=1):
+        """The bytes of a vector of at most `cap` numbers of `width` bytes each."""
         if not position:
             return b""
-        start, n = self._extent(position, 1, cap, what)
-        return self.data[start : start + n]
+        start, n = self._extent(position, width, cap, what)
+        return self.data[start : start + width * n]
 
     def references(self, position, cap, what):
         """Absolute positions of the tables or strings in a vector of offsets."""

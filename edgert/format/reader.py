@@ -150,6 +150,7 @@ class _Program(Flat):
             self._golden(row["golden"]),
             self._provenance(row["provenance"]),
             self.string(row["report"], s.MAX_REPORT_BYTES, "report"),
+            self._text(row["text"]),
         )
 
     def _check_features(self, position):
@@ -254,6 +255,29 @@ class _Program(Flat):
         channels = self.string(channels, s.MAX_NAME_BYTES, "preprocess.channels")
         resize = self.string(resize, s.MAX_NAME_BYTES, "preprocess.resize")
         return g.Preprocess(channels, resize, mean, std)
+
+    def _text(self, position):
+        if not position:
+            return None
+        tokenizer, context, bos, add_bos, eos, chat_template = self.table(position, s.TEXT)
+        return g.Text(
+            self._tokenizer(tokenizer) if tokenizer else None,
+            context,
+            bos,
+            add_bos,
+            self.vector(eos, "i", s.MAX_EOS, "text.eos"),
+            self.string(chat_template, s.MAX_TEXT_BYTES, "text.chat_template"),
+        )
+
+    def _tokenizer(self, position):
+        """Its arrays stay bytes: as Python numbers they would take longer than all the rest of a start."""
+        row = dict(zip(s.TOKENIZER.fields, self.table(position, s.TOKENIZER)))
+        for name, cap, width in s.TOKENIZER_ARRAYS:
+            row[name] = self.blob(row[name], cap, f"tokenizer.{name}", width)
+        for name in ("normal_form", "space_prefix"):
+            row[name] = self.string(row[name], s.MAX_NAME_BYTES, f"tokenizer.{name}")
+        row["patterns"] = self._strings(row["patterns"], s.MAX_PATTERNS, "tokenizer.patterns")
+        return g.Tokenizer(**row)
 
     def _golden(self, position):
         return tuple([

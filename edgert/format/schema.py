@@ -16,6 +16,11 @@ MAX_PAIRS = 1_024
 MAX_ATTRS = 64
 MAX_ATTR_INTS = 65_536
 MAX_GOLDEN = 64
+MAX_VOCABULARY = 2**20
+MAX_MERGES = 2**20
+MAX_PIECES_BYTES = 2**23
+MAX_PATTERNS = 8
+MAX_EOS = 256
 
 
 class Table:
@@ -45,8 +50,19 @@ PREPROCESS = Table("Preprocess", "channels:O", "resize:O", "mean:O", "std:O")
 BLOB = Table("Blob", "bytes:O")
 GOLDEN = Table("Golden", "inputs:O", "outputs:O")
 PAIR = Table("Pair", "key:O", "value:O")
+TOKENIZER = Table(
+    "Tokenizer", "pieces:O", "ends:O", "kinds:O", "byte_ids:O", "char_ids:O", "pairs:O", "results:O", "ranks:O",
+    "patterns:O", "normal_form:O", "space_prefix:O", "whole_pieces:?", "unknown:i=-1", "library:O",
+)  # fmt: skip
+TOKENIZER_ARRAYS = (  # name, most elements, bytes of one
+    ("pieces", MAX_PIECES_BYTES, 1), ("ends", MAX_VOCABULARY, 4), ("kinds", MAX_VOCABULARY, 1), ("byte_ids", 256, 4),
+    ("char_ids", MAX_VOCABULARY, 4), ("pairs", MAX_MERGES, 8), ("results", MAX_MERGES, 4), ("ranks", MAX_MERGES, 4),
+    ("library", MAX_PIECES_BYTES, 1),
+)  # fmt: skip
+TEXT = Table("Text", "tokenizer:O", "context:i", "bos:i=-1", "add_bos:?", "eos:O", "chat_template:O")
 PROGRAM = Table(
     "Program", "name:O", "tensors:O", "nodes:O", "inputs:O", "outputs:O", "task:O", "labels:O", "preprocess:O",
     "golden:O", "provenance:O", "report:O", "data_sha256:O", "required_features:O",
+    "text:O",
 )  # fmt: skip
-TABLES = (QUANT, TENSOR, ATTR, NODE, PREPROCESS, BLOB, GOLDEN, PAIR, PROGRAM)
+TABLES = (QUANT, TENSOR, ATTR, NODE, PREPROCESS, BLOB, GOLDEN, PAIR, TOKENIZER, TEXT, PROGRAM)

@@ -122,6 +122,7 @@ class _Writer:
             provenance=self.references(provenance),
             report=self.string(meta.report),
             data_sha256=self.builder.CreateByteVector(data_sha256),
+            text=self.text(meta.text),
         )
         self.builder.Finish(root)
         return bytes(self.builder.Output())
@@ -185,6 +186,42 @@ class _Writer:
             mean=self.vector("d", preprocess.mean),
             std=self.vector("d", preprocess.std),
         )
+
+    def text(self, text):
+        if text is None:
+            return 0
+        fields = {name: getattr(text, name) for name in ("context", "bos", "add_bos")}
+        return self.table(
+            s.TEXT,
+            tokenizer=self.tokenizer(text.tokenizer),
+            eos=self.vector("i", text.eos),
+            chat_template=self.string(text.chat_template) if text.chat_template else 0,
+            **fields,
+        )
+
+    def tokenizer(self, tokenizer):
+        if tokenizer is None:
+            return 0
+        arrays = {name: self.words(getattr(tokenizer, name), width) for name, _, width in s.TOKENIZER_ARRAYS}
+        texts = {name: self.string(getattr(tokenizer, name)) for name in ("normal_form", "space_prefix")}
+        return self.table(
+            s.TOKENIZER,
+            patterns=self.references([self.string(name) for name in tokenizer.patterns]),
+            whole_pieces=tokenizer.whole_pieces,
+            unknown=tokenizer.unknown,
+            **arrays,
+            **texts,
+        )
+
+    def words(self, data, width):
+        """A vector of numbers of `width` bytes from their little-endian bytes; an empty one is left out."""
+        if not data:
+            return 0
+        builder = self.builder
+        builder.StartVector(width, len(data) // width, width)
+        builder.head = builder.head - len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = data
+        return builder.EndVector()
 
     def blobs(self, blobs):
         stored = [self.builder.CreateByteVector(bytes(blob)) for blob in blobs]

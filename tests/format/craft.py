@@ -4,7 +4,7 @@ import struct
 
 from edgert.format.header import FIELDS, PREFIX_BYTES, Header, checksum, sha256
 from edgert.format.writer import _data_segment, _Writer
-from edgert.graph import Graph, Metadata, Node, Preprocess, Quant, Tensor
+from edgert.graph import Graph, Metadata, Node, Preprocess, Quant, Tensor, Text, Tokenizer
 
 
 def tiny_graph():
@@ -30,8 +30,21 @@ def tiny_graph():
     golden = (((bytes(8),), (struct.pack("<16f", *[0.5] * 16),)),)
     preprocess = Preprocess("RGB", "crop", (123.675, 116.28, 103.53), (1.5,))
     provenance = {"source": "tiny.tflite", "converter": "test"}
-    metadata = Metadata("classify", ("cat", "", "Ünïcode"), preprocess, golden, provenance, "fused 1 ReLU\n")
+    metadata = Metadata(
+        "classify", ("cat", "", "Ünïcode"), preprocess, golden, provenance, "fused 1 ReLU\n", tiny_text()
+    )
     return Graph("tiny", tensors, nodes, (0,), (7,), metadata)
+
+
+def tiny_text():
+    """Tokens a, b, ab and <s>; a and b merge."""
+    words = struct.pack
+    tokenizer = Tokenizer(
+        pieces=b"abab<s>", ends=words("<4I", 1, 2, 4, 7), kinds=bytes([0, 0, 0, 1]), char_ids=words("<2I", 0, 1),
+        pairs=words("<Q", 0 << 32 | 1), results=words("<I", 2), ranks=words("<I", 7), patterns=("gpt2",),
+        normal_form="NFC", space_prefix="first",
+    )  # fmt: skip
+    return Text(tokenizer, 32, 3, True, (3,), "{{ messages[0].content }}")
 
 
 def split(content):

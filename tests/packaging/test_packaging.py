@@ -80,7 +80,7 @@ def test_wheel_holds_what_runs_and_nothing_else(wheel):
         names = archive.namelist()
         installed_bytes = sum(info.file_size for info in archive.infolist())
     modules = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
-    assert modules == {"program", "_scalar"} | ISA_MODULES.get(platform.machine(), set())
+    assert modules == {"program", "choose", "_scalar"} | ISA_MODULES.get(platform.machine(), set())
     assert {name.split("/")[0].split("-")[0] for name in names} == {"edgert"}
     assert not [name for name in names if name.endswith((".pyx", ".pxi", ".pxd", ".h", ".c", ".bin"))]
     sources = {str(p.relative_to(TOP)) for p in (TOP / "edgert").rglob("*.py")}
