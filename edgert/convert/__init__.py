@@ -60,8 +60,8 @@ def load(path, name=None, shapes=None, **options):
     """(Graph, Draft) of the model in file `path`: TFLite, ONNX or PyTorch's exported program. The draft knows what was
     fused.
 
-    shapes: {input name: sizes} for inputs that an ONNX model leaves open, in the order of the file (NCHW). options:
-    labels, task, mean, std, channels, resize, as `metadata.describe` takes them.
+    shapes: {input name: sizes} for inputs that an ONNX or PyTorch model leaves open, in the file's order (NCHW).
+    options: labels, task, mean, std, channels, resize, as `metadata.describe` takes them.
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
     draft, data = importers.load(path, name, shapes)

@@ -38,7 +38,7 @@ def load(path, name=None, shapes=None):
         optional.require("torch", "reading PyTorch's files")
         from edgert.convert.importers import torch_file
 
-        return torch_file.load(data, source, name), data
+        return torch_file.load(data, source, name, shapes), data
     if source.lower().endswith(".onnx") and not data.startswith(tuple(magic for magic, _ in _FOREIGN)):
         optional.require("onnx", "reading ONNX models")
         from edgert.convert.importers import onnx

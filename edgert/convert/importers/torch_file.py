@@ -28,15 +28,15 @@ SYMBOL = re.compile(
 MAX_JSON_BYTES = 2**28
 
 
-def load(data, source, name):
-    """The exported program in `data` (a file's bytes) as a Draft.
+def load(data, source, name, shapes=None):
+    """The exported program in `data` (a file's bytes) as a Draft. shapes: {input name: sizes} of dynamic inputs.
 
     Raises: ConversionError for damaged archives, weights without a network, TorchScript and pickled code;
     UnsupportedOpError.
     """
     infos = _entries(data, source)
     if any(f"/{info.filename}".endswith(PROGRAM) for info in infos):
-        return torch_program.load(_program(data, source, infos), source, name)
+        return torch_program.load(_fixed(_program(data, source, infos), source, shapes), source, name)
     if any("/code/" in info.filename for info in infos):
         raise ConversionError(f"{source}: this is a TorchScript archive; {ADVICE}")
     raise ConversionError(f"{source}: {_contents(data)}; {ADVICE}")
@@ -68,6 +68,26 @@ def _program(data, source, infos):
     except Exception as error:  # whatever a damaged archive makes of its reader
         reason = str(error).strip().split("\n")[0][:200]
         raise ConversionError(f"{source}: PyTorch {torch.__version__} cannot read the program: {reason}") from error
+
+
+def _fixed(program, source, shapes):
+    """The program exported anew for inputs of the given shapes, itself where none are given."""
+    if not shapes:
+        return program
+    inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    unknown = set(shapes) - {node.name for node in inputs}
+    if unknown:
+        raise ConversionError(f"{source}: has no input {', '.join(sorted(unknown))}; it has {[n.name for n in inputs]}")
+    values = [node.meta["val"] for node in inputs]
+    for node, value in zip(inputs, values):
+        if node.name not in shapes and not all(isinstance(dim, int) for dim in value.shape):
+            raise ConversionError(f"{source}: input '{node.name}' is dynamic too: give --shape {node.name}=...")
+    examples = [torch.zeros(shapes.get(n.name, tuple(v.shape)), dtype=v.dtype) for n, v in zip(inputs, values)]
+    try:
+        return torch.export.export(program.module(), tuple(examples))
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ConversionError(f"{source}: the program does not take shapes {shapes}: {reason}") from error
 
 
 def _check_json(archive, info, source):

@@ -52,6 +52,7 @@ def load(program, source, name):
 class _Importer:
     def __init__(self, program, source, name):
         self.source, self.draft = source, Draft(name)
+        self.draft.channels_first = True
         self.nodes = list(program.graph.nodes)
         self.values = {}  # node -> draft index, or a list of them
         self.constants, self.names = {}, {}  # placeholder node's name -> tensor; -> its name in the state dict
