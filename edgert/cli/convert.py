@@ -1,8 +1,11 @@
 """`edgert convert`: a TFLite or ONNX model in, one edgert model file out."""
 
+import sys
+
 EXAMPLE = """
 edgert convert mobilenet.tflite -o model.bin --labels labels.txt
 edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416
+edgert convert resnet8_float.tflite -o resnet8.bin --calibrate photos/
 edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --resize letterbox
 """
 
@@ -19,6 +22,12 @@ def configure(parser):
     parser.add_argument("--std", type=_numbers, help="what the difference is divided by: one number, or R,G,B")
     parser.add_argument("--channels", choices=("RGB", "BGR", "GRAY"), help="the order of the input's channels")
     parser.add_argument("--resize", choices=("stretch", "crop", "letterbox"), help="how a picture is fitted (stretch)")
+    group = parser.add_argument_group("quantisation of a float model")
+    typical = "typical inputs, which make it int8: a folder of pictures or an .npz file"
+    group.add_argument("--calibrate", metavar="DATA", help=typical)
+    group.add_argument("--observer", choices=("minmax", "percentile", "kl", "mse"), help="how ranges are found (mse)")
+    group.add_argument("--outputs", choices=("int8", "float32"), help="the type of the model's outputs (chosen)")
+    group.add_argument("--samples", type=_positive, metavar="N", help="the most inputs to calibrate with (200)")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 
@@ -34,6 +43,11 @@ def run(args):
     names = ("name", "labels", "task", "mean", "std", "channels", "resize")
     options = {name: getattr(args, name) for name in names}
     graph, draft = convert.load(args.source, shapes=dict(map(_shape, args.shape)), **options)
+    record = None
+    if args.calibrate:
+        graph, record = _quantised(graph, args)
+    elif args.observer or args.outputs or args.samples:
+        raise InputError("observer, outputs and samples say how to quantise: give --calibrate with typical inputs too")
     writer.write(graph, args.output)
     summary = {
         "output": args.output,
@@ -47,7 +61,36 @@ def run(args):
         "outputs": [_tensor(graph, i) for i in graph.outputs],
         "notes": draft.notes,
     }
+    if record is not None:
+        summary["notes"] = [*draft.notes, *record.lines()]
+        summary["quantised"] = record.summary()
     _print(summary, args.json)
+
+
+def _quantised(graph, args):
+    """(int8 graph, record) by the options given."""
+    from edgert.convert import quantize
+
+    given = {"observer": args.observer, "outputs": args.outputs, "limit": args.samples}
+    options = {name: value for name, value in given.items() if value is not None}
+    try:
+        return quantize.quantize(graph, args.calibrate, progress=_progress(), **options)
+    finally:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _progress():
+    """Shows one line on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda what, done, count: print(f"\r\033[K{what}: {done} of {count}", end="", file=sys.stderr, flush=True)
+
+
+def _positive(text):
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise ValueError
+    return int(text)
 
 
 def _numbers(text):

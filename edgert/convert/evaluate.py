@@ -31,15 +31,24 @@ def node(node, tensors, values):
     return arrays
 
 
-def graph(graph, inputs):
-    """The outputs of a whole valid graph for one list of input arrays, each of its tensor's dtype and shape."""
+def graph(graph, inputs, visit=None):
+    """The outputs of a whole valid graph for one list of input arrays, each of its tensor's dtype and shape.
+
+    visit: called with (tensor index, array) for the inputs and for whatever a node computes.
+    """
     values = dict(zip(graph.inputs, inputs))
+    if visit is not None:
+        for i, array in values.items():
+            visit(i, array)
     for i, tensor in enumerate(graph.tensors):
         if tensor.is_constant:
             values[i] = np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)
     last_use = {i: at for at, step in enumerate(graph.nodes) for i in step.inputs}
     for at, step in enumerate(graph.nodes):
-        values.update(zip(step.outputs, node(step, graph.tensors, values)))
+        for i, array in zip(step.outputs, node(step, graph.tensors, values)):
+            values[i] = array
+            if visit is not None:
+                visit(i, array)
         for i in step.inputs:
             if last_use[i] == at and i not in graph.outputs:
                 values.pop(i, None)

@@ -54,6 +54,16 @@ def describe(graph, draft, source, data, *, labels=None, task=None, mean=None, s
     return metadata.replace(golden=golden, provenance=provenance, report="\n".join(draft.notes))
 
 
+def quantised(graph, source, lines):
+    """The int8 graph with the Metadata of the float model `source`, new golden vectors, and `lines` in its report."""
+    notes = [note for note in source.report.split("\n") if note and not note.startswith("no golden vectors")]
+    golden = _golden(graph, notes)
+    provenance = source.provenance | {"quantised": lines[0]}
+    return graph.replace(
+        metadata=source.replace(golden=golden, provenance=provenance, report="\n".join([*notes, *lines]))
+    )
+
+
 def _labels(labels, graph):
     if labels is None:
         return ()

@@ -17,7 +17,9 @@ from PIL import Image
 
 import edgert
 from edgert import convert, opset
+from edgert.convert import evaluate
 from edgert.convert.importers.tflite_schema import File
+from edgert.convert.quantize import quantize
 from edgert.errors import UnsupportedOpError
 from edgert.format import writer
 
@@ -187,3 +189,46 @@ def test_movenet_keypoints(graph_of, data_file):
     assert error.mean() <= 0.01
     assert (error <= 0.02).mean() >= 0.9
     assert error.max() <= 0.03
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_float_models_quantise_and_answer_alike(name, graph_of):
+    graph = graph_of(name)
+    rng = np.random.default_rng(0)
+    samples = [tuple(rng.random(graph.tensors[i].shape, np.float32) for i in graph.inputs) for _ in range(4)]
+    int8, _ = quantize(graph, samples)
+    opset.validate(int8)
+    wanted = evaluate.graph(graph, samples[0])
+    outputs = _session(int8)(*[_words(array, int8.tensors[i]) for array, i in zip(samples[0], int8.inputs)])
+    for want, out, index in zip(wanted, outputs if isinstance(outputs, tuple) else (outputs,), int8.outputs):
+        difference = np.sqrt(((want - _reals(out, int8.tensors[index])) ** 2).mean())
+        assert difference < 0.1 * np.abs(want).max()  # four pictures of noise to calibrate with
+
+
+def test_quantised_resnet_8_is_as_accurate_as_the_float_one(graph_of, data_file):
+    graph = graph_of(TINY + "resnet8_cifar10_float", mean=0, std=1)
+    Image.MAX_IMAGE_PIXELS = None
+    labels = np.load(data_file("cifar10/labels.npz"))["test_labels"][:1000]
+    train, test = (_mosaic(data_file(f"cifar10/{name}.webp")) for name in ("train_1", "test"))
+    int8, _ = quantize(graph, [image.astype(np.float32) for image in train[:100]])
+    session = _session(int8)
+    found = [int(session(_words(image[np.newaxis].astype(np.float32), int8.tensors[0])).argmax()) for image in test]
+    assert (np.array(found) == labels).mean() >= 0.865  # the float model: 0.872
+
+
+def _mosaic(path):
+    """The first 1,000 pictures of a file of 10,000."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))[:320]
+    return pixels.reshape(10, 32, 100, 32, 3).transpose(0, 2, 1, 3, 4).reshape(1000, 32, 32, 3)
+
+
+def _words(array, tensor):
+    return np.clip(np.rint(array / np.float32(tensor.quant.scale[0])) + tensor.quant.zero_point, -128, 127).astype(
+        np.int8
+    )
+
+
+def _reals(array, tensor):
+    if tensor.quant is None:
+        return array
+    return (array.astype(np.float32) - tensor.quant.zero_point) * tensor.quant.scale[0]
