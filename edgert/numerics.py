@@ -132,6 +132,27 @@ squared_difference = _binary(lambda a, b, out: (a * 2.0**12, b * 2.0**12, 1.0 / 
 floor_div = _binary(None)
 
 
+def compare(inputs, output, attrs, shapes):
+    """Numbers are compared as they are; of words that stand for others with their own scale it would mean nothing."""
+    a, b = inputs
+    _need_dtypes(a.dtype, b)
+    _need_dtypes("bool", output)
+    _need_no_quant(a, b)
+
+
+def select(inputs, output, attrs, shapes):
+    _need_dtypes("bool", inputs[0])
+    copy(inputs[1:], output, attrs, shapes)
+
+
+def running_sum(inputs, output, attrs, shapes):
+    x = inputs[0]
+    _need_dtypes(x.dtype, output)
+    if x.dtype not in ("float32", "int32", "int64"):
+        raise ModelFormatError(f"'{x.name}' is {x.dtype}")
+    _need_no_quant(x, output)
+
+
 def unary(inputs, output, attrs, shapes):
     x = inputs[0]
     _need_dtypes(x.dtype, output)

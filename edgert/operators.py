@@ -38,6 +38,7 @@ _MATHS = """
 """
 UNARY_FUNCTIONS = (_ACTIVATIONS + _MATHS).split()
 REDUCE_FUNCTIONS = ["mean", "sum", "max", "min", "prod"]
+COMPARE_FUNCTIONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 PAD_MODES = ["constant", "reflect", "symmetric"]
 
 
@@ -66,6 +67,9 @@ OPS = {
     "maximum": Op(2, 2, {}, shapes.binary, numerics.add),
     "floor_div": Op(2, 2, {}, shapes.binary, numerics.floor_div),
     "squared_difference": Op(2, 2, {}, shapes.binary, numerics.squared_difference),
+    "pow": Op(2, 2, {}, shapes.binary, numerics.float_only),
+    "compare": Op(2, 2, {"function": (str, REQUIRED, COMPARE_FUNCTIONS)}, shapes.binary, numerics.compare),
+    "select": Op(3, 3, {}, shapes.select, numerics.select),
     "lookup": Op(2, 2, {}, shapes.lookup, numerics.lookup),
     "unary": Op(
         1,
@@ -82,6 +86,9 @@ OPS = {
         {"function": (str, REQUIRED, REDUCE_FUNCTIONS), "axes": _INTS, "keep_dims": _FLAG},
         shapes.reduce,
         numerics.reduce,
+    ),
+    "cumulative_sum": Op(
+        1, 1, {"axis": _AXIS, "exclusive": _FLAG, "reverse": _FLAG}, shapes.along_axis, numerics.running_sum
     ),
     "softmax": Op(1, 1, {"beta": (float, 1.0)}, shapes.along_last_axis, numerics.softmax),
     "log_softmax": Op(1, 1, {}, shapes.along_last_axis, numerics.float_only),

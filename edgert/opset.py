@@ -8,6 +8,7 @@ from edgert import numerics
 from edgert.errors import ModelFormatError
 from edgert.graph import DTYPE_SIZES, MAX_DIM, MAX_NODES, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENSORS, TOKENS, Tensor
 from edgert.operators import (  # noqa: F401 (names of opset for everyone else)
+    COMPARE_FUNCTIONS,
     CUSTOM,
     MAX_INPUTS,
     OPS,
@@ -27,7 +28,7 @@ def infer_shape(op, input_shapes, attrs, declared=None):
     Raises: ModelFormatError when attributes and shapes do not fit each other.
     """
     row = _row(op)
-    if len(input_shapes) == 2 and row.most == 3:
+    if len(input_shapes) == 2 and row.least < row.most == 3:
         input_shapes = (*input_shapes, None)
     return row.shape(input_shapes, complete_attrs(row, attrs), declared)
 
@@ -209,7 +210,7 @@ def _check_wiring(graph, node, ready):
     if len(node.outputs) != 1:
         raise ModelFormatError(f"has {len(node.outputs)} outputs, gives 1")
     for position, index in enumerate(node.inputs):
-        if index == -1 and position == 2 and row.most == 3:
+        if index == -1 and position == 2 and row.least < row.most == 3:
             continue
         _check_index(index, tensors, "its inputs")
         if not ready[index]:
@@ -234,7 +235,7 @@ def _check_node(tensors, node, bound):
     attrs = complete_attrs(row, node.attrs)
     inputs = [tensors[i] if i >= 0 else None for i in node.inputs]
     input_shapes = [bound[i] if i >= 0 else None for i in node.inputs]
-    if len(inputs) == 2 and row.most == 3:
+    if len(inputs) == 2 and row.least < row.most == 3:
         inputs.append(None)
         input_shapes.append(None)
     output, declared = tensors[node.outputs[0]], bound[node.outputs[0]]

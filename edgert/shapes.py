@@ -83,6 +83,16 @@ def same(shapes, attrs, declared):
     return shapes[0]
 
 
+def select(shapes, attrs, declared):
+    condition, a, b = shapes
+    return broadcast(condition, broadcast(a, b))
+
+
+def along_axis(shapes, attrs, declared):
+    _check_axis(attrs["axis"], shapes[0], "axis")
+    return shapes[0]
+
+
 def along_last_axis(shapes, attrs, declared):
     if not shapes[0]:
         raise ModelFormatError("x is a scalar and has no last axis")

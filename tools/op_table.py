@@ -39,8 +39,8 @@ def table():
 
 
 def the_type(case):
-    """The element type that tells the kernels of an op apart: for quantize what it makes, else what it reads."""
-    return case.output.dtype if case.op == "quantize" else case.inputs[0].dtype
+    """The element type that tells the kernels of an op apart: what quantize and select make, what the others read."""
+    return case.output.dtype if case.op in ("quantize", "select") else case.inputs[0].dtype
 
 
 def cell(dtypes):

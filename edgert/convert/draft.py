@@ -140,7 +140,8 @@ class Draft:
         self.drop_unused()
         used = {*self.inputs, *self.outputs}.union(*[{*n.inputs, *n.outputs} for n in self.nodes]) - {-1}
         place = {old: new for new, old in enumerate(sorted(used))}
-        tensors = _uniquely_named([self.tensors[i] for i in sorted(used)])
+        ends = [place[i] for i in (*self.inputs, *self.outputs)]
+        tensors = _uniquely_named([self.tensors[i] for i in sorted(used)], ends)
         nodes = [_renumber(node, place) for node in self.nodes]
         inputs, outputs = (tuple([place[i] for i in ends]) for ends in (self.inputs, self.outputs))
         return Graph(self.name, tuple(tensors), tuple(nodes), inputs, outputs, metadata or Metadata())
@@ -151,13 +152,15 @@ def _renumber(node, place):
     return node.replace(inputs=tuple([place[i] for i in node.inputs]), outputs=tuple([place[i] for i in node.outputs]))
 
 
-def _uniquely_named(tensors):
-    taken, named = set(), []
-    for tensor in tensors:
-        name, n = tensor.name, 1
+def _uniquely_named(tensors, first):
+    """Tensors with names of their own; those at positions `first`, the graph's ends, choose before all others."""
+    taken, named = set(), list(tensors)
+    for at in dict.fromkeys([*first, *range(len(tensors))]):
+        name, n = tensors[at].name, 1
         while name in taken:
             n += 1
-            name = f"{tensor.name}_{n}"
+            name = f"{tensors[at].name}_{n}"
         taken.add(name)
-        named.append(tensor if name == tensor.name else tensor.replace(name=name))
+        if name != tensors[at].name:
+            named[at] = tensors[at].replace(name=name)
     return named

@@ -70,6 +70,7 @@ PLAIN = {  # on integers and on float32
     "maximum": (np.maximum, np.maximum),
     "floor_div": (np.floor_divide, lambda a, b: np.floor(a / b)),
     "squared_difference": (lambda a, b: (a - b) * (a - b), lambda a, b: (a - b) * (a - b)),
+    "pow": (None, np.power),
 }
 OPS = tuple(PLAIN)
 INT8 = {
@@ -86,7 +87,8 @@ INT8 = {
 def bind(op, inputs, outputs, attrs):
     (a, b), (out,) = inputs, outputs
     if out.dtype in ("float32", "int32", "int64") and all_of(out.dtype, a, b):
-        return _bind_plain(PLAIN[op][out.dtype == "float32"], clamp_of(out, attrs))
+        function = PLAIN[op][out.dtype == "float32"]
+        return function and _bind_plain(function, clamp_of(out, attrs))
     if all_of("int8", a, b, out) and op in INT8:
         function, settings = INT8[op], int8_settings(op, a, b, out) | clamp_of(out, attrs)
         # At least one axis: NumPy turns the results of rank 0 into scalars, which cannot be written to.

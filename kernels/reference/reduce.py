@@ -1,4 +1,4 @@
-"""Reductions over axes: mean, sum, max, min, prod, and the position of the largest or smallest element."""
+"""Reductions over axes: mean, sum, max, min, prod, the position of the largest or smallest element; running sums."""
 
 from math import prod
 
@@ -30,8 +30,28 @@ def arg_reduce(x, out, *, function, axis):
     out[...] = function(x, axis=axis)
 
 
+def cumulative_sum(x, out, *, axis, exclusive, reverse):
+    """out: the sum of x up to each position along `axis`, in the type of x, added one after the other.
+
+    exclusive: without the position itself. reverse: from the end.
+    """
+    x, result = np.moveaxis(x, axis, 0), np.moveaxis(out, axis, 0)  # a view of out
+    if reverse:
+        x, result = x[::-1], result[::-1]
+    if exclusive:
+        result[0] = 0
+        np.cumsum(x[:-1], axis=0, dtype=x.dtype, out=result[1:])
+    else:
+        np.cumsum(x, axis=0, dtype=x.dtype, out=result)
+
+
 def bind(op, inputs, outputs, attrs):
     (x,), (out,) = inputs, outputs
+    if op == "cumulative_sum":
+        if x.dtype != out.dtype:
+            return None
+        settings = {"axis": attrs["axis"]} | {name: attrs.get(name, 0) for name in ("exclusive", "reverse")}
+        return lambda arrays_in, arrays_out: cumulative_sum(*arrays_in, *arrays_out, **settings)
     if op in ("arg_max", "arg_min"):
         settings = {"function": np.argmax if op == "arg_max" else np.argmin, "axis": attrs["axis"]}
         return lambda arrays_in, arrays_out: arg_reduce(*arrays_in, *arrays_out, **settings)

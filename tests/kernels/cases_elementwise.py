@@ -4,7 +4,7 @@ import numpy as np
 from case import Builder
 from cases_weights import PAD_1, STRIDE_2, pads
 
-from edgert.opset import REDUCE_FUNCTIONS, UNARY_FUNCTIONS
+from edgert.opset import COMPARE_FUNCTIONS, REDUCE_FUNCTIONS, UNARY_FUNCTIONS
 
 ALL_WORDS = np.arange(-128, 128)
 PAIRS = {"words": (ALL_WORDS[:, None], ALL_WORDS[None, :])}
@@ -119,6 +119,33 @@ def plain_binary(name, op, dtype, a, b_shape):
     return b.case(op, {}, scale=None)
 
 
+def power(name, a, b_shape):
+    b = Builder(name)
+    b.input(a, "float32", fill=b.rng.uniform(0.1, 3, a))
+    b.input(b_shape, "float32")
+    return b.case("pow", {}, scale=None)
+
+
+def compare(name, function, dtype, a, b_shape):
+    b = Builder(name)
+    for shape in (a, b_shape):  # few values, so that some are equal
+        b.input(shape, dtype, scale=None, fill=b.rng.integers(0, 2 if dtype == "bool" else 4, shape))
+    return b.case("compare", {"function": function}, dtype="bool", scale=None)
+
+
+def select(name, dtype, condition, a, b_shape):
+    b = Builder(name)
+    b.input(condition, "bool", scale=None)
+    chosen = [b.input(shape, dtype, scale=0.05 if dtype == "int8" else None, zero_point=3) for shape in (a, b_shape)]
+    return b.case("select", {}, like=chosen[0])
+
+
+def running_sum(name, dtype, shape, attrs):
+    b = Builder(name)
+    b.input(shape, dtype, scale=None, fill="random" if dtype == "float32" else b.rng.integers(-99, 99, shape))
+    return b.case("cumulative_sum", attrs, scale=None)
+
+
 def lookup(name, shape):
     b = Builder(name)
     b.input(shape, fill="random" if np.prod(shape) != 256 else ALL_WORDS.reshape(shape))
@@ -193,8 +220,27 @@ def cases():
         yield f"unary/{function}", lambda n, f=function: unary(n, f)
     for function in ("abs", "neg"):
         yield f"unary/{function}_int32", lambda n, f=function: unary(n, f, "int32")
+    for key in ("same_shape", "outer", "two_scalars", "lower_rank"):
+        a, b, _ = BINARY[key]
+        yield f"pow/{key}_float32", lambda n, a=a, b=b: power(n, a, b)
+    yield from compare_cases()
     yield from pool_cases()
     yield from reduce_cases()
+
+
+def compare_cases():
+    for function in COMPARE_FUNCTIONS:
+        for dtype in ("float32", "int64", "bool"):
+            yield f"compare/{function}_{dtype}", lambda n, f=function, d=dtype: compare(n, f, d, (3, 1, 7), (5, 1))
+    for dtype in ("float32", "int8", "int64", "bool"):
+        yield f"select/{dtype}", lambda n, d=dtype: select(n, d, (2, 1, 5), (3, 5), (2, 3, 1))
+    yield "select/scalars_float32", lambda n: select(n, "float32", (), (), ())
+    for key, attrs in {"plain": {}, "exclusive": {"exclusive": 1}, "reverse": {"reverse": 1},
+                       "both": {"exclusive": 1, "reverse": 1}}.items():  # fmt: skip
+        for dtype in ("float32", "int32", "int64"):
+            name = f"cumulative_sum/{key}_{dtype}"
+            yield name, lambda n, d=dtype, a=attrs: running_sum(n, d, (3, 5, 4), {"axis": 1, **a})
+    yield "cumulative_sum/one_float32", lambda n: running_sum(n, "float32", (4, 1), {"axis": 1, "exclusive": 1})
 
 
 def pool_cases():

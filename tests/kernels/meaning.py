@@ -129,6 +129,36 @@ def unary(case, x):
     return np.array([function(v, alpha, *more) for v in x.flat]).reshape(x.shape)
 
 
+COMPARE = {
+    "equal": lambda p, q: p == q,
+    "not_equal": lambda p, q: p != q,
+    "less": lambda p, q: p < q,
+    "less_equal": lambda p, q: p <= q,
+    "greater": lambda p, q: p > q,
+    "greater_equal": lambda p, q: p >= q,
+}
+
+
+def compare(case, a, b):
+    a, b = np.broadcast_arrays(a, b)
+    return np.array([COMPARE[case.attrs["function"]](p, q) for p, q in zip(a.flat, b.flat)]).reshape(a.shape)
+
+
+def select(case, condition, a, b):
+    condition, a, b = np.broadcast_arrays(condition, a, b)
+    return np.array([p if c else q for c, p, q in zip(condition.flat, a.flat, b.flat)]).reshape(a.shape)
+
+
+def cumulative_sum(case, x):
+    out, a = np.zeros(x.shape), case.attrs
+    for index in np.ndindex(*x.shape):
+        at, size = index[a["axis"]], x.shape[a["axis"]]
+        places = range(at, size) if a.get("reverse") else range(at + 1)
+        summed = [k for k in places if k != at or not a.get("exclusive")]
+        out[index] = sum(x[(*index[: a["axis"]], k, *index[a["axis"] + 1 :])] for k in summed)
+    return out
+
+
 def pool(function):
     def run(case, x):
         out, a = np.zeros(case.output.shape), case.attrs
@@ -285,6 +315,10 @@ MEANING = {
     "maximum": lambda case, a, b: np.maximum(a, b),
     "squared_difference": lambda case, a, b: (a - b) ** 2,
     "unary": unary,
+    "pow": lambda case, a, b: a**b,
+    "compare": compare,
+    "select": select,
+    "cumulative_sum": cumulative_sum,
     "avg_pool2d": pool(np.mean),
     "max_pool2d": pool(np.max),
     "reduce": reduce,

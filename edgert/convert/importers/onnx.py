@@ -24,7 +24,10 @@ def load(data, source, name, folder=None, shapes=None):
     Raises: ConversionError for a damaged file or an open shape, UnsupportedOpError listing every operator that cannot
     be expressed, InputError if `shapes` does not fit.
     """
-    return Importer(File(data, source, folder), name).run(shapes or {})
+    try:
+        return Importer(File(data, source, folder), name).run(shapes or {})
+    except Unsupported as reason:  # outside any operator: a graph output
+        raise ConversionError(f"{source}: {reason}") from None
 
 
 class Importer:

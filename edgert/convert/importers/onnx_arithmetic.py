@@ -161,11 +161,9 @@ def where(site):
 
 
 def modulo(site):
-    """fmod: the sign of the dividend, else (of integers only) that of the divisor."""
+    """fmod: the sign of the dividend, else that of the divisor."""
     a, b = operands(site)
     if not site.attr("fmod", 0):
-        if site.spec(0).dtype == "float32":
-            raise Unsupported("operands are float32 and fmod is 0")
         return site.emit("sub", [a, site.step("mul", [site.step("floor_div", [a, b]), b])])
     quotient = site.step("div", [a, b])
     if site.spec(0).dtype == "float32":

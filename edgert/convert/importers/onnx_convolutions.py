@@ -175,7 +175,7 @@ def _transposed_window(site, size, kernel):
             total = max(whole - target, 0)
             small, large = total // 2, total - total // 2
             pads[axis], pads[axis + 2] = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
-        out.append(whole - pads[axis] - pads[axis + 2])
+        out.append(wanted[axis] if wanted else whole - pads[axis] - pads[axis + 2])
         pads[axis + 2] = max(pads[axis + 2] - extra[axis], 0)
     attrs = {name: v for name, v in zip(("stride_h", "stride_w"), strides) if v != 1}
     return attrs | {name: v for name, v in zip(SIDES, pads) if v}, tuple(out)

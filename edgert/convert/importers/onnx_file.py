@@ -40,8 +40,8 @@ class File:
             raise ConversionError(f"{source}: this is no ONNX model: it has no graph or names no operator set")
         self.graph = self.proto.graph
         versions = {row.domain: row.version for row in self.proto.opset_import}
-        self.opset = versions.get("", versions.get("ai.onnx", 1))
         newest = onnx.defs.onnx_opset_version()
+        self.opset = versions.get("", versions.get("ai.onnx", newest))
         if not OLDEST_OPSET <= self.opset <= newest:
             hint = "" if self.opset < OLDEST_OPSET else f" (of the installed onnx {onnx.__version__}; a newer one may)"
             raise ConversionError(

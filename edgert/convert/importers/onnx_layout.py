@@ -37,8 +37,11 @@ def constant(site):
     raise Unsupported(f"it is {', '.join(site.attrs) or 'empty'}")
 
 
-def constant_of_shape(site):
-    raise Unsupported("its shape is computed")  # a known one is folded
+def from_shape(site):
+    """ConstantOfShape, Range: of constants they are folded; others are refused here."""
+    for k in range(len(site.inputs)):
+        site.array(k)
+    raise Unsupported("it is not computed at import")
 
 
 def shape_of(site):
@@ -291,6 +294,38 @@ def compress(site):
     site.emit("gather", [x, site.make(kept.astype(np.int64))], {"axis": axis})
 
 
+def reverse_sequence(site):
+    """The first of each sequence in a batch, as many as a constant says, in reverse."""
+    x, shape, lengths = site.input(0), site.spec(0).shape, site.ints(1)
+    batch, time = site.attr("batch_axis", 1), site.attr("time_axis", 0)
+    if {batch, time} != {0, 1} or len(shape) < 2 or len(lengths) != shape[batch] or not all(
+        0 <= n <= shape[time] for n in lengths
+    ):
+        raise ConversionError(f"sequences of {lengths} along axis {time} do not fit {shape}")
+    places = np.indices(shape[:2])
+    order = np.tile(np.arange(shape[time]), (len(lengths), 1))
+    for row, length in zip(order, lengths):
+        row[:length] = row[:length][::-1]
+    places[time] = order if time == 1 else order.T
+    site.emit("gather_nd", [x, site.make(np.moveaxis(places, 0, -1))])
+
+
+def center_crop_pad(site):
+    """Cut or padded with zeros to a constant shape, evenly on both sides."""
+    x, shape, wanted = site.input(0), site.spec(0).shape, site.ints(1)
+    axes = [site.axis(a, len(shape)) for a in site.attrs.get("axes", range(len(shape)))]
+    if len(wanted) != len(axes) or min(wanted) < 1:
+        raise ConversionError(f"{wanted} does not fit axes {axes} of {shape}")
+    before, after = [0] * len(shape), [0] * len(shape)
+    for axis, size in zip(axes, wanted):
+        missing = size - shape[axis]
+        before[axis] = missing // 2 if missing > 0 else -(-missing // 2)
+        after[axis] = missing - before[axis]
+    x = _cropped(site, x, before, after)
+    around = {"before": tuple([max(p, 0) for p in before]), "after": tuple([max(p, 0) for p in after])}
+    site.define(site.step("pad", [x], around) if any(around["before"] + around["after"]) else x)
+
+
 def depth_to_space(site):
     """DCR is TensorFlow's order; CRD has the channel first."""
     x, block = site.need_dtype(0, "float32"), site.attr("blocksize")
@@ -306,8 +341,14 @@ def depth_to_space(site):
 
 def space_to_depth(site):
     x, block = site.need_dtype(0, "float32"), site.attr("blocksize")
-    _picture_shape(site, x)
-    site.define(site.channels_first(site.step("space_to_depth", [site.channels_last(x)], {"block": block})))
+    n, c, h, w = _picture_shape(site, x)
+    if block < 1 or h % block or w % block:
+        raise ConversionError(f"{h} x {w} pixels are not cut by blocks of {block}")
+    if site.attr("mode", "DCR") == "CRD":
+        parts = site.reshape(x, (n, c, h // block, block, w // block, block))
+        moved = site.transpose(parts, (0, 1, 3, 5, 2, 4))
+        return site.define(site.reshape(moved, (n, c * block**2, h // block, w // block)))
+    return site.define(site.channels_first(site.step("space_to_depth", [site.channels_last(x)], {"block": block})))
 
 
 def _picture_shape(site, x):
@@ -318,9 +359,9 @@ def _picture_shape(site, x):
 
 def if_(site):
     """The branch that is taken, when that is known."""
-    condition = site.constant(0)
-    if condition is None or condition.size != 1:
-        raise Unsupported("its condition is computed")
+    condition = site.array(0)
+    if condition.size != 1:
+        raise ConversionError(f"its condition has shape {condition.shape}")
     branch = site.attr("then_branch" if condition.reshape(-1)[0] else "else_branch")
     for tensor in branch.initializer:
         site.importer.values[tensor.name] = site.importer.file.array(tensor)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_arithmetic import NUMBERS, along_last
+from edgert.convert.importers.onnx_arithmetic import NUMBERS, along_last, as_type, compare
+from edgert.convert.importers.onnx_file import DTYPES
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 
@@ -13,13 +14,16 @@ def reduce(function, before=None, after=None):
     """The builder of ReduceSum and its kin. before, after: functions around the reduction."""
 
     def build(site):
-        x = site.need_dtype(0, *NUMBERS)
-        if site.spec(0).dtype != "float32" and (before or after or function == "mean"):
-            raise Unsupported(f"the operand is {site.spec(0).dtype}")
+        x = site.need_dtype(0, *NUMBERS, *(("bool",) if function in ("max", "min") else ()))
+        dtype = site.spec(0).dtype
+        if dtype != "float32" and (before or after or function == "mean"):
+            raise Unsupported(f"the operand is {dtype}")
         axes = _axes(site, x)
+        x = as_type(site, x, "int32") if dtype == "bool" else x
         x = site.unary(before, x) if before else x
         if axes is not None:
             x = site.step("reduce", [x], {"function": function, "axes": axes, "keep_dims": site.attr("keepdims", 1)})
+        x = compare(site, "not_equal", x, site.number(0, "int32")) if dtype == "bool" else x
         site.define(site.unary(after, x) if after else x)
 
     return build
@@ -194,6 +198,12 @@ def trilu(site):
     zero = site.number(0, site.spec(0).dtype)
     chosen = [zero, x] if site.attr("upper", 1) else [x, zero]
     site.define(site.step("select", [site.make(mask), *chosen], dtype=site.spec(0).dtype))
+
+
+def eye_like(site):
+    """Ones on a diagonal, of the shape of input 0."""
+    dtype = DTYPES.get(site.attr("dtype", 0), site.spec(0).dtype)
+    site.define(np.eye(*site.spec(0).shape, k=site.attr("k", 0), dtype=dtype))
 
 
 def size_of(site):

@@ -139,7 +139,7 @@ def _matrix(site, mode, positions, size_in, scale):
         taps = np.arange(math.floor(position) - reach + 1, math.floor(position) + reach + 1)
         weights = kernel(np.abs((taps - position) * stretch))
         inside = (taps >= 0) & (taps < size_in)
-        if site.attr("exclude_outside", 0) or site.attr("antialias", 0):
+        if site.attr("exclude_outside", 0):
             weights = np.where(inside, weights, 0.0)
         np.add.at(matrix[i], np.clip(taps, 0, size_in - 1), weights / weights.sum())
     return matrix
