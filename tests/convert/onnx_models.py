@@ -17,13 +17,13 @@ def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
 
 
-def model(nodes, inputs, outputs, constants=None, opset=17, kind=FLOAT):
+def model(nodes, inputs, outputs, constants=None, opset=21, kind=FLOAT):
     """A ModelProto. inputs: {name: shape}; outputs: names; constants: {name: array}."""
     given = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
     results = [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs.split()]
     stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
     graph = helper.make_graph(nodes, "graph", given, results, stored)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
 def converted(proto, folder, **options):

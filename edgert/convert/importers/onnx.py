@@ -57,16 +57,18 @@ class Importer:
             raise ConversionError(f"{self.file.source}: the model has no outputs")
         return draft
 
-    def walk(self, nodes):
-        """Builds nodes in order; those of a branch of `If` too."""
+    def walk(self, nodes, at=None):
+        """Builds nodes in order. at: the position to report for what stands for, or within, another operator."""
         for index, node in enumerate(nodes):
-            self._build(index, node)
+            self._build(index if at is None else at, node)
 
     def place(self, name):
         """The draft's tensor for a value; an array becomes a constant."""
         value = self.value(name)
         if isinstance(value, np.ndarray):
             self.values[name] = value = self.draft.constant(name, onnx_constants.storable(value, name))
+            if name in self.words:
+                self.draft.words[value] = self.words[name]
         return value
 
     def value(self, name):
@@ -86,7 +88,7 @@ class Importer:
             if any(name and self.value(name) is None for name in node.input):
                 return self._unknown(node)
             if not onnx_constants.fold(self, node):
-                builder(Site(self, node))
+                builder(Site(self, node, index))
         except Unsupported as reason:
             self.problems.append((index, node.op_type, str(reason)))
             self._unknown(node)

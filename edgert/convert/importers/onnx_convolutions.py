@@ -31,9 +31,9 @@ def conv(site):
     unpicture(site, site.step(op, [x, weight, bias(site, 2, c_out)], attrs))
 
 
-def picture(site, k=0):
+def picture(site, k=0, dtypes=("float32",)):
     """Input `k` as NHWC."""
-    x = site.need_dtype(k, "float32")
+    x = site.need_dtype(k, *dtypes)
     shape = site.shape(x)
     if len(shape) == 3:
         x = site.reshape(x, (*shape[:2], 1, shape[2]))
@@ -184,10 +184,11 @@ def _transposed_window(site, size, kernel):
 def max_pool(site):
     if site.wants(1):
         raise Unsupported("the positions of the maxima are not computed here")
-    x = picture(site)
+    x = picture(site, dtypes=("float32", "int8"))
     attrs = _pool_window(site, site.shape(x)[1:3])
     if "dilation_h" not in attrs and "dilation_w" not in attrs:
         return unpicture(site, site.step("max_pool2d", [x], attrs))
+    site.need_dtype(0, "float32")
     return unpicture(site, _over_taps(site, x, attrs, "maximum", -math.inf))
 
 

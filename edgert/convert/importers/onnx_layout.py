@@ -148,7 +148,7 @@ def split(site):
 
 
 def pad(site):
-    x, shape = site.input(0), site.spec(0).shape
+    x, shape = site.need_dtype(0, "float32", "int8", "int32", "int64", "bool"), site.spec(0).shape
     pads = site.ints_of("pads", 1)
     axes = [site.axis(a, len(shape)) for a in site.ints(3)] if site.has(3) else list(range(len(shape)))
     if len(pads) != 2 * len(axes):
@@ -169,7 +169,7 @@ def pad(site):
         raise ConversionError(f"its mode is '{mode}'")
     attrs = {"before": tuple(before), "after": tuple(after)} | ({"mode": mode} if mode == "reflect" else {})
     value = _pad_value(site) if mode == "constant" else 0
-    return site.emit("pad", [x], attrs | ({"value": value} if value else {}))
+    return site.emit("pad", [x], attrs | ({"value": value} if value or site.spec(0).quant else {}))
 
 
 def _cropped(site, x, before, after):
@@ -185,6 +185,10 @@ def _cropped(site, x, before, after):
 
 def _pad_value(site):
     value = site.attrs["value"] if "value" in site.attrs else site.array(2).reshape(-1)[0] if site.has(2) else 0
+    if site.spec(0).quant:
+        if not site.has(2):
+            raise Unsupported("it pads words and does not say with which")
+        return int(value) - (128 if site.array(2).dtype == np.uint8 else 0)
     if site.spec(0).dtype == "float32":
         return float(value)
     return bool(value) if site.spec(0).dtype == "bool" else int(value)
@@ -298,8 +302,11 @@ def reverse_sequence(site):
     """The first of each sequence in a batch, as many as a constant says, in reverse."""
     x, shape, lengths = site.input(0), site.spec(0).shape, site.ints(1)
     batch, time = site.attr("batch_axis", 1), site.attr("time_axis", 0)
-    if {batch, time} != {0, 1} or len(shape) < 2 or len(lengths) != shape[batch] or not all(
-        0 <= n <= shape[time] for n in lengths
+    if (
+        {batch, time} != {0, 1}
+        or len(shape) < 2
+        or len(lengths) != shape[batch]
+        or not all(0 <= n <= shape[time] for n in lengths)
     ):
         raise ConversionError(f"sequences of {lengths} along axis {time} do not fit {shape}")
     places = np.indices(shape[:2])
@@ -328,7 +335,7 @@ def center_crop_pad(site):
 
 def depth_to_space(site):
     """DCR is TensorFlow's order; CRD has the channel first."""
-    x, block = site.need_dtype(0, "float32"), site.attr("blocksize")
+    x, block = site.need_dtype(0, "float32", "int8"), site.attr("blocksize")
     n, c, h, w = _picture_shape(site, x)
     if block < 1 or c % (block * block):
         raise ConversionError(f"{c} channels are not cut by blocks of {block}")
@@ -365,6 +372,6 @@ def if_(site):
     branch = site.attr("then_branch" if condition.reshape(-1)[0] else "else_branch")
     for tensor in branch.initializer:
         site.importer.values[tensor.name] = site.importer.file.array(tensor)
-    site.importer.walk(branch.node)
+    site.importer.walk(branch.node, site.at)
     for k, row in enumerate(branch.output):
         site.define(site.importer.value(row.name), k)

@@ -134,6 +134,7 @@ OPERATORS = {
     "Resize": resizing.resize,
     "Upsample": resizing.resize,
     "If": layout.if_,
+    **quantised.STANDARD,
 }  # fmt: skip
 
 

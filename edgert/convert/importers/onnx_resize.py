@@ -17,9 +17,9 @@ RULES = ((0, 0), (1, 0), (0, 1))
 
 
 def resize(site):
-    x = site.need_dtype(0, "float32")
-    shape = site.shape(x)
     mode = site.attr("mode", "nearest")
+    x = site.need_dtype(0, *(("float32", "int8") if mode == "nearest" else ("float32",)))
+    shape = site.shape(x)
     if mode not in ("nearest", "linear", "cubic"):
         raise ConversionError(f"its mode is '{mode}'")
     axes, sizes, scales = _target(site, shape)

@@ -11,10 +11,10 @@ NHWC, NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 class Site:
-    """Inputs and outputs are counted as in ONNX. Draft tensors are given and returned by index."""
+    """Inputs and outputs are counted as in ONNX. Draft tensors are given and returned by index. at: its position."""
 
-    def __init__(self, importer, node):
-        self.importer, self.draft, self.opset = importer, importer.draft, importer.file.opset
+    def __init__(self, importer, node, at):
+        self.importer, self.draft, self.opset, self.at = importer, importer.draft, importer.file.opset, at
         self.op_type, self.inputs, self.outputs = node.op_type, list(node.input), list(node.output)
         self.attrs = attributes(node)
         self.name = next((name for name in self.outputs if name), "")
@@ -89,8 +89,7 @@ class Site:
 
     def words(self, k):
         """The int8 words that constant input `k` was made of, None for plain floats."""
-        value = self.importer.value(self.inputs[k])
-        return self.importer.words.get(self.inputs[k]) or self.draft.words.get(value if isinstance(value, int) else -1)
+        return self.importer.words.get(self.inputs[k])
 
     def need_dtype(self, k, *dtypes):
         if self.spec(k).dtype not in dtypes:
@@ -98,9 +97,10 @@ class Site:
         return self.input(k)
 
     def step(self, op, inputs, attrs=None, shape=None, dtype=None):
-        """An intermediate result, of the first input's dtype unless given."""
-        dtype = dtype or self.draft.tensors[inputs[0]].dtype
-        return self.draft.derive(op, inputs, attrs or {}, self.name, dtype, None, shape)
+        """An intermediate result, of the first input's dtype (and meaning, if words are moved) unless given."""
+        like = self.draft.tensors[inputs[0]]
+        quant = like.quant if dtype in (None, like.dtype) else None
+        return self.draft.derive(op, inputs, attrs or {}, self.name, dtype or like.dtype, quant, shape)
 
     def emit(self, op, inputs, attrs=None, shape=None, dtype=None):
         """Output 0, computed by one node."""

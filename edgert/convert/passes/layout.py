@@ -96,15 +96,18 @@ class _Rewriting:
     def _transpose(self, stored, perm, name):
         draft, tensor = self.draft, self.draft.tensors[stored]
         if is_free(tensor.shape, perm):
-            return draft.derive("reshape", [stored], {}, name, tensor.dtype, tensor.quant, turned(tensor.shape, perm))
-        out = draft.derive("transpose", [stored], {"perm": perm}, name, tensor.dtype, tensor.quant)
-        if not tensor.is_constant:
-            self.moved += tensor.size
-        elif stored in draft.words:
-            words = draft.words[stored]
-            axis = words.axis if words.axis is None else perm.index(words.axis)
-            draft.words[out] = words.moved(lambda array: array.transpose(perm), axis)
+            out = draft.derive("reshape", [stored], {}, name, tensor.dtype, tensor.quant, turned(tensor.shape, perm))
+        else:
+            out = draft.derive("transpose", [stored], {"perm": perm}, name, tensor.dtype, tensor.quant)
+            self.moved += 0 if tensor.is_constant else tensor.size
+        self.move_words(stored, out, lambda array: array.transpose(perm))
         return out
+
+    def move_words(self, old, new, function):
+        """Constant `new` is what `function` makes of `old`: so are its words, if they have one scale."""
+        words = self.draft.words.get(old)
+        if words is not None and words.axis is None:
+            self.draft.words[new] = words.moved(function, None)
 
     def emit(self, node, inputs, attrs=None, perm=None, op=None):
         """Writes a node that gives `node`'s output in order `perm` (None: in order)."""

@@ -78,11 +78,13 @@ def _stretched(rewriting, index, perm):
     tensor = draft.tensors[source]
     moved = turned(wide, inverse(perm))
     if is_free(wide, inverse(perm)):
-        return draft.derive("reshape", [source], {}, tensor.name, tensor.dtype, tensor.quant, moved)
-    flat = draft.derive("reshape", [source], {}, tensor.name, tensor.dtype, tensor.quant, wide)
-    if not tensor.is_constant:
-        rewriting.moved += tensor.size
-    return draft.derive("transpose", [flat], {"perm": inverse(perm)}, tensor.name, tensor.dtype, tensor.quant)
+        out = draft.derive("reshape", [source], {}, tensor.name, tensor.dtype, tensor.quant, moved)
+    else:
+        flat = draft.derive("reshape", [source], {}, tensor.name, tensor.dtype, tensor.quant, wide)
+        out = draft.derive("transpose", [flat], {"perm": inverse(perm)}, tensor.name, tensor.dtype, tensor.quant)
+        rewriting.moved += 0 if tensor.is_constant else tensor.size
+    rewriting.move_words(source, out, lambda array: array.reshape(wide).transpose(inverse(perm)))
+    return out
 
 
 def concat(rewriting, node):

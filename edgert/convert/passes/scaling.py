@@ -44,6 +44,8 @@ def _folded(draft, producer, node, place):
     if not np.isfinite(factor).all():
         return None
     x, weight, *bias = producer.inputs
+    if weight in draft.words and (factor != 1.0).any():
+        return None
     name, array = draft.tensors[weight].name, draft.value(weight)
     if (factor != 1.0).any():
         along = [-1 if axis == WEIGHTED[producer.op] else 1 for axis in range(array.ndim)]
