@@ -15,6 +15,7 @@ __all__ = [
     "ConversionError",
     "CustomOpError",
     "DeployError",
+    "Detection",
     "EdgertError",
     "InputError",
     "Model",
@@ -26,7 +27,10 @@ __all__ = [
     "op",
 ]
 
-_HOMES = {"Class": "edgert.model", "Model": "edgert.model", "load": "edgert.model", "op": "edgert.custom"}
+_HOMES = {
+    "Class": "edgert.model", "Detection": "edgert.vision.detect", "Model": "edgert.model", "load": "edgert.model",
+    "op": "edgert.custom",
+}  # fmt: skip
 
 
 def __getattr__(name):

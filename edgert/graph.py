@@ -163,18 +163,44 @@ class Text(Record):
     _defaults = {"tokenizer": None, "bos": -1, "add_bos": False, "eos": (), "chat_template": ""}
 
 
+class Head(Record):
+    """How a detector's outputs become boxes; docs/format.md has the formulas, `edgert.vision.boxes` applies them.
+
+    kind: "yolo", "yolox", "fastestdet", "yolo_fastestv2", "ssd" or "boxes" (decoded by the graph itself).
+    columns: for each output of the graph what its columns are, in order: a text of the words "box", "object" and
+    "class", each with the activation that is still to be applied, as in "object:sigmoid". strides: pixels of the input
+    a cell, one per level. anchors: width and height in pixels for each anchor of each level; or, without strides, four
+    numbers per row: centre and size as fractions of the input. anchor_counts: anchors per level. scales: what box
+    columns are multiplied by ("ssd": the variances; "boxes": from the output's unit to pixels), x, y, w, h.
+    box_order: order of the four box columns: "xywh", "yxhw", "xyxy" or "yxyx". bins: columns per side of a box; more
+    than one is a distribution over 0, 1, 2 ... strides. background: how many classes at the front are none.
+    score_threshold, iou_threshold: what is shown, and from which overlap on a box hides another of its class.
+    max_boxes: the most that are given.
+    """
+
+    __slots__ = (
+        "kind", "columns", "strides", "anchors", "anchor_counts", "scales", "box_order", "bins", "background",
+        "score_threshold", "iou_threshold", "max_boxes",
+    )  # fmt: skip
+    _defaults = {
+        "strides": (), "anchors": (), "anchor_counts": (), "scales": (1.0, 1.0, 1.0, 1.0), "box_order": "xywh",
+        "bins": 1, "background": 0, "score_threshold": 0.25, "iou_threshold": 0.45, "max_boxes": 100,
+    }  # fmt: skip
+
+
 class Metadata(Record):
     """What a user of the model needs and the graph does not say.
 
     task: "classify", "detect", "generate" or "" (arrays in, arrays out). labels: tuple of str. preprocess: a
     `Preprocess` or None. golden: tuple of (inputs, outputs), each a tuple of bytes: they must come out bit for bit.
     provenance: dict str -> str (source file and its hash, converter, versions). report: str, what conversion did.
-    text: a `Text` or None.
+    text: a `Text` or None. head: a `Head` or None.
     """
 
-    __slots__ = ("task", "labels", "preprocess", "golden", "provenance", "report", "text")
+    __slots__ = ("task", "labels", "preprocess", "golden", "provenance", "report", "text", "head")
     _defaults = {
         "task": "", "labels": (), "preprocess": None, "golden": (), "provenance": {}, "report": "", "text": None,
+        "head": None,
     }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Model:
 
     def __init__(self, source, *, threads=None, tier=None):
         self.session = Session(source, threads=threads, tier=tier)
-        self._preprocessor = None
+        self._preprocessor = self._detector = None
 
     @property
     def inputs(self):
@@ -77,13 +77,17 @@ class Model:
         name: what errors call the picture; a path's own name if not given.
         Raises: InputError if it is no picture or the model takes none.
         """
+        return self.prepare_placed(image, name)[0]
+
+    def prepare_placed(self, image, name=None):
+        """As `prepare`, with the vision.detect.Place that leads from boxes in the input back to the picture."""
         if self._preprocessor is None:
             from edgert.vision.preprocess import Preprocessor
 
             if len(self.inputs) != 1:
                 raise InputError(f"the model has {len(self.inputs)} inputs, so a picture alone does not fill it")
             self._preprocessor = Preprocessor(self.inputs[0], self.metadata.preprocess)
-        return self._preprocessor(image, name)
+        return self._preprocessor.placed(image, name)
 
     def classify(self, image, top=5):
         """What the picture shows: the `top` likeliest classes (None: all) as Class objects, best first.
@@ -94,6 +98,31 @@ class Model:
         if top is not None and top < 1:
             raise InputError(f"top is {top}; ask for at least 1 class")
         return self.rank(self.run_buffers([self.prepare(image)])[0], top)
+
+    def detect(self, image, score=None, iou=None):
+        """What is where in the picture: Detection objects (label, score, box, index), best first.
+
+        score, iou: thresholds other than the file's: the least score that is shown, and the overlap from which on a box
+        hides another of its class.
+        Raises: InputError if the picture is unreadable or this model does not detect.
+        """
+        self.check_detects()
+        data, place = self.prepare_placed(image)
+        return self.locate(self.run_buffers([data]), place, score, iou)
+
+    def locate(self, outputs, place, score=None, iou=None):
+        """The Detection objects in a detector's outputs (bytes), for the picture that `place` belongs to."""
+        if self._detector is None:
+            from edgert.vision.detect import Detector
+
+            self._detector = Detector(self.inputs[0], self.outputs, self.metadata)
+        return self._detector(outputs, place, score, iou)
+
+    def check_detects(self):
+        """Raises: InputError if the file does not say how this model's outputs become boxes."""
+        if self.metadata.head is None:
+            task = self.metadata.task or "none"
+            raise InputError(f"this model does not detect: its task is {task} and it has no head for boxes")
 
     def rank(self, output, top=5):
         """Order the bytes of a classifier's output into Class objects, best first; equal scores by lower index."""

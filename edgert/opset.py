@@ -101,6 +101,10 @@ def validate(graph, tokens=3):
         if ready[index] != _COMPUTED:
             raise ModelFormatError(f"output tensor '{graph.tensors[index].name}' is not computed by any node")
     _check_preprocess(graph.metadata.preprocess)
+    if graph.metadata.head is not None:
+        from edgert import heads
+
+        heads.check(graph)
     for vector, (inputs, outputs) in enumerate(graph.metadata.golden):
         _check_golden(graph, graph.inputs, inputs, f"golden vector {vector}: its inputs")
         _check_golden(graph, graph.outputs, outputs, f"golden vector {vector}: its outputs")

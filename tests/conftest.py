@@ -12,11 +12,11 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 @pytest.fixture(scope="session")
 def model_files(tmp_path_factory):
-    """Folder with the tiny models as files: colours.bin, residual.bin, two_heads.bin."""
+    """Folder with the tiny models as files: colours.bin, residual.bin, two_heads.bin, cells.bin."""
     from edgert.format import writer
 
     folder = tmp_path_factory.mktemp("models")
-    for graph in (tiny.colour_classifier(), tiny.residual_block(), tiny.two_heads()):
+    for graph in (tiny.colour_classifier(), tiny.residual_block(), tiny.two_heads(), tiny.colour_detector()):
         writer.write(graph, folder / f"{graph.name}.bin")
     return folder
 

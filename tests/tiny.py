@@ -4,7 +4,7 @@ from array import array
 
 import numpy as np
 
-from edgert.graph import Graph, Metadata, Node, Preprocess, Quant, Tensor
+from edgert.graph import Graph, Head, Metadata, Node, Preprocess, Quant, Tensor
 
 COLOURS = ("red", "green", "blue")
 
@@ -80,6 +80,30 @@ def colour_classifier(channels="RGB", resize="stretch"):
     b.node("softmax", "logits", "probabilities", beta=1.0)
     preprocess = Preprocess(channels, resize, (127.5,), (127.5,))
     return b.graph(["image"], ["probabilities"], Metadata("classify", COLOURS, preprocess))
+
+
+def colour_detector(columns="box class:sigmoid", **head):
+    """Picture (1, 16, 24, 3) int8 -> conv 4x4 (1, 4, 6, 7) int8: four sides of a box, then red, green and blue.
+
+    A cell of 4 x 4 pixels answers with a box of its own size and, if it is of one colour, with that class.
+    """
+    b = GraphBuilder("cells")
+    b.tensor("image", "int8", (1, 16, 24, 3), 1 / 255, -128)
+    kernel = np.zeros((7, 4, 4, 3), np.int8)
+    for colour in range(3):
+        kernel[4 + colour] = -1
+        kernel[4 + colour, :, :, colour] = 1
+    scale = np.float32(1 / 255)
+    b.tensor("weight", "int8", kernel.shape, [1.0] * 7, data=kernel, axis=0)
+    bias = [round(value / float(scale)) for value in (0.5, 0.5, 0.5, 0.5, -8, -8, -8)]
+    b.tensor("bias", "int32", (7,), [scale] * 7, data=bias, axis=0)
+    b.tensor("cells", "int8", (1, 4, 6, 7), 1 / 8, 0)
+    b.node("conv2d", ["image", "weight", "bias"], "cells", stride_h=4, stride_w=4)
+    preprocess = Preprocess("RGB", "letterbox", (0.0,), (255.0,))
+    fields = {"strides": (4,), "score_threshold": 0.5} | head
+    return b.graph(
+        ["image"], ["cells"], Metadata("detect", COLOURS, preprocess, head=Head("yolo", (columns,), **fields))
+    )
 
 
 def residual_block():

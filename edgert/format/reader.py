@@ -151,6 +151,7 @@ class _Program(Flat):
             self._provenance(row["provenance"]),
             self.string(row["report"], s.MAX_REPORT_BYTES, "report"),
             self._text(row["text"]),
+            self._head(row["head"]),
         )
 
     def _check_features(self, position):
@@ -278,6 +279,19 @@ class _Program(Flat):
             row[name] = self.string(row[name], s.MAX_NAME_BYTES, f"tokenizer.{name}")
         row["patterns"] = self._strings(row["patterns"], s.MAX_PATTERNS, "tokenizer.patterns")
         return g.Tokenizer(**row)
+
+    def _head(self, position):
+        if not position:
+            return None
+        row = dict(zip(s.HEAD.fields, self.table(position, s.HEAD)))
+        levels = ("i", s.MAX_LEVELS)
+        vectors = {"strides": levels, "anchor_counts": levels, "anchors": ("f", s.MAX_ANCHORS), "scales": ("d", 4)}
+        for name, (kind, cap) in vectors.items():
+            row[name] = self.vector(row[name], kind, cap, f"head.{name}")
+        for name in ("kind", "box_order"):
+            row[name] = self.string(row[name], s.MAX_NAME_BYTES, f"head.{name}")
+        row["columns"] = self._strings(row["columns"], g.MAX_TENSORS, "head.columns")
+        return g.Head(**row)
 
     def _golden(self, position):
         return tuple([

@@ -21,6 +21,8 @@ MAX_MERGES = 2**20
 MAX_PIECES_BYTES = 2**23
 MAX_PATTERNS = 8
 MAX_EOS = 256
+MAX_LEVELS = 64
+MAX_ANCHORS = 2**19
 
 
 class Table:
@@ -60,9 +62,13 @@ TOKENIZER_ARRAYS = (  # name, most elements, bytes of one
     ("library", MAX_PIECES_BYTES, 1),
 )  # fmt: skip
 TEXT = Table("Text", "tokenizer:O", "context:i", "bos:i=-1", "add_bos:?", "eos:O", "chat_template:O")
+HEAD = Table(
+    "Head", "kind:O", "columns:O", "strides:O", "anchors:O", "anchor_counts:O", "scales:O", "box_order:O", "bins:i",
+    "background:i", "score_threshold:d", "iou_threshold:d", "max_boxes:i",
+)  # fmt: skip
 PROGRAM = Table(
     "Program", "name:O", "tensors:O", "nodes:O", "inputs:O", "outputs:O", "task:O", "labels:O", "preprocess:O",
     "golden:O", "provenance:O", "report:O", "data_sha256:O", "required_features:O",
-    "text:O",
+    "text:O", "head:O",
 )  # fmt: skip
-TABLES = (QUANT, TENSOR, ATTR, NODE, PREPROCESS, BLOB, GOLDEN, PAIR, TOKENIZER, TEXT, PROGRAM)
+TABLES = (QUANT, TENSOR, ATTR, NODE, PREPROCESS, BLOB, GOLDEN, PAIR, TOKENIZER, TEXT, HEAD, PROGRAM)

@@ -123,6 +123,7 @@ class _Writer:
             report=self.string(meta.report),
             data_sha256=self.builder.CreateByteVector(data_sha256),
             text=self.text(meta.text),
+            head=self.head(meta.head),
         )
         self.builder.Finish(root)
         return bytes(self.builder.Output())
@@ -222,6 +223,25 @@ class _Writer:
         builder.head = builder.head - len(data)
         builder.Bytes[builder.head : builder.head + len(data)] = data
         return builder.EndVector()
+
+    def head(self, head):
+        if head is None:
+            return 0
+        return self.table(
+            s.HEAD,
+            kind=self.string(head.kind),
+            columns=self.references([self.string(text) for text in head.columns]),
+            strides=self.vector("i", head.strides),
+            anchors=self.vector("f", head.anchors),
+            anchor_counts=self.vector("i", head.anchor_counts),
+            scales=self.vector("d", head.scales),
+            box_order=self.string(head.box_order),
+            bins=head.bins,
+            background=head.background,
+            score_threshold=head.score_threshold,
+            iou_threshold=head.iou_threshold,
+            max_boxes=head.max_boxes,
+        )
 
     def blobs(self, blobs):
         stored = [self.builder.CreateByteVector(bytes(blob)) for blob in blobs]

@@ -26,6 +26,7 @@ _FORMATS = (
 )
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its value -> PIL.Image.Transpose that undoes it
+_SIDEWAYS = (2, 4, 5, 6)  # those that swap width and height
 
 
 def open_picture(source, name, mode, at_least):
@@ -35,14 +36,20 @@ def open_picture(source, name, mode, at_least):
     several times faster and what keeps a 12-megapixel photo from filling a small Pi's memory.
     Raises: InputError if it is no picture, a damaged one, or claims more than MAX_PIXELS.
     """
+    return open_sized(source, name, mode, at_least)[0]
+
+
+def open_sized(source, name, mode, at_least):
+    """As `open_picture`, with the (width, height) that the upright picture has in the file, however it was decoded."""
     image_module = require("PIL.Image", "reading pictures")
     if isinstance(source, image_module.Image):
-        return _decoded(source, name, mode)
+        return _decoded(source, name, mode, source.size)
     with _open_file(source, name) as file:
         picture = _identify(file, name)
+        size = picture.size
         if picture.format == "JPEG":
             picture.draft(picture.mode, (at_least, at_least))
-        return _decoded(picture, name, mode)
+        return _decoded(picture, name, mode, size)
 
 
 def _open_file(source, name):
@@ -88,13 +95,15 @@ def _check_size(picture, name):
         raise InputError(f"{name}: {width:,} x {height:,} pixels; pictures may have {MAX_PIXELS:,} in all")
 
 
-def _decoded(picture, name, mode):
+def _decoded(picture, name, mode, size):
     _check_size(picture, name)
     try:
         picture.load()
         turn = _UPRIGHT.get(_orientation(picture.info.get("exif", b"")))
         picture = _with_mode(picture, name, mode)
-        return picture if turn is None else picture.transpose(turn)
+        if turn is None:
+            return picture, size
+        return picture.transpose(turn), (size[::-1] if turn in _SIDEWAYS else size)
     except InputError:
         raise
     except Exception as error:

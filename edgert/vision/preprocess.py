@@ -7,6 +7,7 @@ to bytes is what `bytes.translate` does at memory speed.
 from struct import pack, unpack
 
 from edgert.errors import InputError, ModelFormatError
+from edgert.vision.detect import Place
 
 _INTEGER_RANGES = {"int8": (-128, 127, "b"), "uint8": (0, 255, "B"), "int16": (-32768, 32767, "h")}
 _BILINEAR = 2  # PIL.Image.Resampling.BILINEAR: averages over the whole source area when it shrinks
@@ -39,9 +40,14 @@ class Preprocessor:
         name: what errors call it; a path's own name if not given.
         Raises: InputError.
         """
+        return self.placed(image, name)[0]
+
+    def placed(self, image, name=None):
+        """The same bytes, and the Place of the picture in them: what leads from the model's boxes back to it."""
         if name is None:
             name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else "picture"
-        return self.words(self._pixels(image, name))
+        pixels, place = self._pixels(image, name)
+        return self.words(pixels), place
 
     def words(self, pixels):
         """Turn pixels (H, W, C) uint8 of exactly the input's size into the tensor's words."""
@@ -64,15 +70,19 @@ class Preprocessor:
             return self._from_picture(image, name)
         pixels, (height, width, channels) = _array_pixels(image, name)
         if (height, width, channels) == (self.height, self.width, self.channels):
-            return pixels
+            whole = (0, 0, width, height)
+            return pixels, Place(((width, height), whole, whole))
         return self._from_picture(_picture_of(pixels, height, width, channels), name)
 
     def _from_picture(self, source, name):
-        from edgert.vision.picture import open_picture
+        from edgert.vision.picture import open_sized
 
         # Twice the size that is needed, so that the resize below still has something to average.
-        picture = open_picture(source, name, self.mode, at_least=2 * max(self.height, self.width))
-        return _fit(picture, self.width, self.height, self.resize).tobytes()
+        picture, size = open_sized(source, name, self.mode, at_least=2 * max(self.height, self.width))
+        source, target = placement(picture.size, (self.width, self.height), self.resize)
+        pixels = _fit(picture, self.width, self.height, source, target).tobytes()
+        larger = (size[0] / picture.width, size[1] / picture.height)  # a JPEG may have been decoded smaller
+        return pixels, Place((size, tuple([side * larger[i % 2] for i, side in enumerate(source)]), target))
 
 
 def placement(size, target, resize):
@@ -95,8 +105,7 @@ def placement(size, target, resize):
     return (0, 0, width, height), (0, 0, to_width, to_height)
 
 
-def _fit(picture, width, height, resize):
-    source, target = placement(picture.size, (width, height), resize)
+def _fit(picture, width, height, source, target):
     filled = (target[2] - target[0], target[3] - target[1])
     if picture.size != filled or source != (0, 0, *picture.size):
         picture = picture.resize(filled, _BILINEAR, box=source)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 from craft import replace_node, replace_tensor, split, tiny_graph
 from flatbuffers import number_types as N
 from flatbuffers.table import Table
 
 from edgert.errors import InputError, ModelFormatError
 from edgert.format import reader, schema, writer
-from edgert.graph import TOKENS, Graph, Metadata, Node, Quant, Tensor
+from edgert.graph import TOKENS, Graph, Head, Metadata, Node, Quant, Tensor
 
 
 def text_graph():
@@ -31,7 +32,20 @@ def text_graph():
     return Graph("text", tensors, nodes, (0,), (2, 5))
 
 
-@pytest.mark.parametrize("graph", [tiny_graph(), text_graph()], ids=["tiny", "text"])
+def detector_graph():
+    """A graph with a head that leaves no field at its default."""
+    graph = tiny.colour_detector()
+    head = Head(
+        "ssd", ("class:softmax box",), anchors=(0.5, 0.25, 0.125, 1.0) * 24, scales=(0.1, 0.1, 0.2, 0.3),
+        box_order="yxhw", background=1, score_threshold=0.3, iou_threshold=0.6, max_boxes=7,
+    )  # fmt: skip
+    return graph.replace(metadata=graph.metadata.replace(head=head))
+
+
+GRAPHS = {"tiny": tiny_graph(), "text": text_graph(), "yolo": tiny.colour_detector(), "ssd": detector_graph()}
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_a_graph_comes_back_equal_and_writes_the_same_bytes_again(graph, tmp_path):
     content = writer.to_bytes(graph)
     loaded = reader.read_bytes(content)

@@ -20,6 +20,7 @@ PUBLIC = [
     "ConversionError",
     "CustomOpError",
     "DeployError",
+    "Detection",
     "EdgertError",
     "InputError",
     "Model",
