@@ -34,6 +34,10 @@ def _linear(shapes, out, attrs):
     return _product(out) * shapes[1][1]
 
 
+def _dynamic_linear(shapes, out, attrs):
+    return _product(out) * shapes[0][-1]
+
+
 def _batch_matmul(shapes, out, attrs):
     return _product(out) * shapes[0][-2 if attrs.get("transpose_a", 0) else -1]
 
@@ -43,6 +47,7 @@ _COUNTERS = {
     "depthwise_conv2d": _depthwise_conv2d,
     "transpose_conv2d": _transpose_conv2d,
     "linear": _linear,
+    "dynamic_linear": _dynamic_linear,
     "batch_matmul": _batch_matmul,
 }
 

@@ -4,8 +4,8 @@ Layouts: activations NHWC, conv weights OHWI (I = c_in / groups), depthwise weig
 * multiplier + m), linear weights OI. Weights, biases and tables are constants. `opset` proves graphs by this table.
 """
 
-from edgert import numerics, shapes
-from edgert.graph import MAX_RANK
+from edgert import numerics, shapes, text_rules
+from edgert.graph import MAX_DIM, MAX_RANK
 
 REQUIRED = object()
 MAX_INPUTS = 1024  # of one concat
@@ -27,6 +27,8 @@ _DILATED = {**_WINDOW, "dilation_h": _STEP, "dilation_w": _STEP, **_CLAMP}
 _POOL = {"kh": _SIDE, "kw": _SIDE, **_WINDOW, **_CLAMP}
 _BATCH = {"block": _INTS, "before": _INTS, "after": _INTS}
 _BLOCK = {"block": (int, REQUIRED, 1, _SMALL)}
+_EPSILON = {"epsilon": (float, 1e-5, 0.0, 1.0)}
+_ATTENTION = {"scale": (float, REQUIRED, -1e6, 1e6), "window": (int, 0, 0, MAX_DIM)}
 
 _ACTIVATIONS = """
     relu relu6 leaky_relu sigmoid tanh silu gelu hard_swish elu gelu_tanh hard_sigmoid mish softplus softsign celu selu
@@ -39,16 +41,21 @@ _MATHS = """
 UNARY_FUNCTIONS = (_ACTIVATIONS + _MATHS).split()
 REDUCE_FUNCTIONS = ["mean", "sum", "max", "min", "prod"]
 COMPARE_FUNCTIONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+GATES = ["silu", "gelu", "gelu_tanh"]
 PAD_MODES = ["constant", "reflect", "symmetric"]
 
 
 class Op:
-    """One row of the table: how many inputs (of three the last, a bias, may be absent or -1), attributes, rules."""
+    """One row of the table: how many inputs, attributes, rules.
 
-    __slots__ = ("attrs", "defaults", "least", "most", "numbers", "required", "shape", "stamp")
+    optional: positions of inputs that may be left out or be -1 (a bias, a second operand); both rules then get None.
+    """
+
+    __slots__ = ("attrs", "defaults", "least", "most", "numbers", "optional", "required", "shape", "stamp")
 
     def __init__(self, least, most, attrs, shape, numbers):
         self.least, self.most, self.attrs, self.shape, self.numbers = least, most, attrs, shape, numbers
+        self.optional = range(least, most) if most <= 5 else ()  # concat takes many inputs, none of them absent
         self.defaults = {name: row[1] for name, row in attrs.items() if row[1] is not REQUIRED}
         self.required = [name for name, row in attrs.items() if row[1] is REQUIRED]
 
@@ -123,6 +130,17 @@ OPS = {
     "batch_to_space": Op(1, 1, _BATCH, shapes.batch_to_space, numerics.copy),
     "space_to_depth": Op(1, 1, _BLOCK, shapes.space_to_depth, numerics.copy),
     "depth_to_space": Op(1, 1, _BLOCK, shapes.depth_to_space, numerics.copy),
+    # Language models (docs/text.md)
+    "positions": Op(2, 2, {}, text_rules.positions_shape, text_rules.positions),
+    "embedding": Op(2, 4, {}, text_rules.embedding_shape, text_rules.embedding),
+    "dynamic_linear": Op(3, 5, {}, text_rules.dynamic_linear_shape, text_rules.dynamic_linear),
+    "layer_norm": Op(2, 3, _EPSILON, text_rules.norm_shape, text_rules.norm),
+    "rms_norm": Op(2, 2, _EPSILON, text_rules.norm_shape, text_rules.norm),
+    "gate": Op(1, 2, {"function": (str, REQUIRED, GATES)}, text_rules.gate_shape, text_rules.floats),
+    "rope": Op(3, 3, {"interleaved": _FLAG}, text_rules.rope_shape, text_rules.rope),
+    "cache_append": Op(2, 2, {}, text_rules.cache_append_shape, text_rules.cache_append),
+    "attention": Op(4, 4, _ATTENTION, text_rules.attention_shape, text_rules.attention),
+    "last_row": Op(1, 1, {}, text_rules.last_row_shape, text_rules.floats),
 }
 
 

@@ -28,9 +28,13 @@ def infer_shape(op, input_shapes, attrs, declared=None):
     Raises: ModelFormatError when attributes and shapes do not fit each other.
     """
     row = _row(op)
-    if len(input_shapes) == 2 and row.least < row.most == 3:
-        input_shapes = (*input_shapes, None)
-    return row.shape(input_shapes, complete_attrs(row, attrs), declared)
+    return row.shape(_with_absent(row, input_shapes), complete_attrs(row, attrs), declared)
+
+
+def _with_absent(row, inputs):
+    """`inputs` with None for each optional one that was left out."""
+    missing = row.most - len(inputs) if row.optional else 0
+    return [*inputs, *[None] * missing]
 
 
 def complete_attrs(row, attrs):
@@ -79,6 +83,27 @@ def bind_tokens(graph, tokens):
         for t in graph.tensors
     ]
     return graph.replace(tensors=tuple(tensors))
+
+
+def with_all_rows(graph):
+    """The graph without its `last_row`: what follows is computed for every token, not only for the last one.
+
+    Raises: ModelFormatError if what follows has no rows to compute.
+    """
+    rows = {node.outputs[0] for node in graph.nodes if node.op == "last_row"}
+    for node in graph.nodes:
+        if rows.intersection(node.inputs):
+            rows.update(node.outputs)
+    if not rows:
+        return graph
+    for index in rows:
+        if graph.tensors[index].shape[:1] != (1,):
+            raise ModelFormatError(f"tensor '{graph.tensors[index].name}' follows the last row and is not one row")
+    tensors = [t.replace(shape=(TOKENS, *t.shape[1:])) if i in rows else t for i, t in enumerate(graph.tensors)]
+    nodes = [node.replace(op="reshape") if node.op == "last_row" else node for node in graph.nodes]
+    changed = graph.replace(tensors=tuple(tensors), nodes=tuple(nodes))
+    validate(changed)
+    return changed
 
 
 def validate(graph, tokens=3):
@@ -214,7 +239,7 @@ def _check_wiring(graph, node, ready):
     if len(node.outputs) != 1:
         raise ModelFormatError(f"has {len(node.outputs)} outputs, gives 1")
     for position, index in enumerate(node.inputs):
-        if index == -1 and position == 2 and row.least < row.most == 3:
+        if index == -1 and position in row.optional:
             continue
         _check_index(index, tensors, "its inputs")
         if not ready[index]:
@@ -237,11 +262,8 @@ def _check_node(tensors, node, bound):
     """Attributes, types, quantisation and shapes of one node whose indices are good."""
     row = _row(node.op)
     attrs = complete_attrs(row, node.attrs)
-    inputs = [tensors[i] if i >= 0 else None for i in node.inputs]
-    input_shapes = [bound[i] if i >= 0 else None for i in node.inputs]
-    if len(inputs) == 2 and row.least < row.most == 3:
-        inputs.append(None)
-        input_shapes.append(None)
+    inputs = _with_absent(row, [tensors[i] if i >= 0 else None for i in node.inputs])
+    input_shapes = _with_absent(row, [bound[i] if i >= 0 else None for i in node.inputs])
     output, declared = tensors[node.outputs[0]], bound[node.outputs[0]]
     inferred = row.shape(input_shapes, attrs, declared)
     if inferred != declared:

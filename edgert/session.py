@@ -3,13 +3,13 @@
 import os
 from _thread import allocate_lock
 
-from edgert import plan, tuned
+from edgert import opset, plan, text_limits, tuned
 from edgert.errors import InputError
 from edgert.format import reader
 from edgert.graph import TOKENS
 from edgert.threads import thread_count
 
-_KEPT_PLANS = 8  # of different numbers of tokens
+_KEPT_PLANS = 8  # of different numbers of tokens, besides that of one
 
 
 class Session:
@@ -17,19 +17,21 @@ class Session:
 
     source: path of a model file, or its bytes. threads: how many one run may use, else EDGERT_THREADS, else one per
     physical core. tier: kernel tier to start with, default the fastest of each node where
-    `edgert tune` has measured them (`choices`), else the best this CPU has.
+    `edgert tune` has measured them (`choices`), else the best this CPU has. all_rows: a language model gives the logits
+    of every token of a run, not of the last one.
     Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier, InputError for `threads`.
     """
 
-    def __init__(self, source, *, threads=None, tier=None):
+    def __init__(self, source, *, threads=None, tier=None, all_rows=False):
         self.threads, self.tier = thread_count(threads), tier
         self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source)
-        self.graph = self.loaded.graph
+        self.graph = opset.with_all_rows(self.loaded.graph) if all_rows else self.loaded.graph
         self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
         self.outputs = [self.graph.tensors[index] for index in self.graph.outputs]
         self._lock = allocate_lock()
         self._plans = {}  # number of tokens (None if the model has no such dimension) -> plan
         self._state = None
+        self._limits = text_limits.limits_of(self.graph)
         self._symbolic = any(TOKENS in tensor.shape for tensor in self.graph.tensors)
         forced = tier or os.environ.get("EDGERT_TIER")
         self.choices = None if forced else tuned.choices_for(self.loaded, self.threads)
@@ -40,8 +42,9 @@ class Session:
     def plan_for(self, tokens):
         """The plan for this number of tokens (None if the model has none), made when first used; all share states."""
         if tokens not in self._plans:
-            if len(self._plans) == _KEPT_PLANS:
-                del self._plans[next(iter(self._plans))]
+            others = [known for known in self._plans if known not in (None, 1)]
+            if len(others) == _KEPT_PLANS:
+                del self._plans[others[0]]
             choices = self.choices if tokens in (None, 1) else None  # they were measured with one row
             made = plan.make(self.graph, self.tier, self.threads, tokens, self._state, choices)
             self._state = made.state
@@ -151,7 +154,9 @@ class Session:
 
     def _load(self, views):
         """Copy the inputs into the plan that fits them, and give it."""
-        current = self.plan_for(self._tokens(views)) if self._symbolic else self.plan
+        tokens = self._tokens(views)
+        text_limits.check(self._limits, views)
+        current = self.plan_for(tokens) if self._symbolic else self.plan
         for (tensor, place), view in zip(current.inputs, views):
             if view.nbytes != place.nbytes:
                 raise InputError(

@@ -17,7 +17,9 @@ ARROWS = {
     "edgert.numerics": ("edgert.graph", "edgert.shapes"),
     "edgert.shapes": ("edgert.graph",),
     "edgert.heads": ("edgert.graph",),
-    "edgert.operators": ("edgert.graph", "edgert.shapes", "edgert.numerics"),
+    "edgert.text_rules": (),
+    "edgert.text_limits": ("edgert.graph",),
+    "edgert.operators": ("edgert.graph", "edgert.shapes", "edgert.numerics", "edgert.text_rules"),
     "edgert.opset": ("edgert.graph", "edgert.operators", "edgert.numerics", "edgert.heads"),
     "edgert.macs": ("edgert.graph",),
     "edgert.custom": ("edgert.opset", "edgert.format", "kernels.tiers", "kernels.jit"),
@@ -27,7 +29,8 @@ ARROWS = {
     "edgert.threads": (),
     "edgert.messages": (),
     "edgert.tuned": ("edgert", "edgert.messages", "kernels.tiers", "kernels.cpu"),
-    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned"),
+    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.opset", "edgert.text_limits",
+                       "edgert.threads", "edgert.tuned"),
     "edgert.tune": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned",
                     "edgert.messages", "kernels.tiers", "kernels.native"),
     "edgert.vision": ("edgert.optional", "edgert.heads", "kernels.native", "kernels.reference"),
@@ -66,8 +69,9 @@ FOREIGN = {
 
 # What a process that only answers must not pay for: no import of these at the top of a device module.
 DEVICE_CORE = (
-    *("errors", "graph", "opset", "operators", "shapes", "numerics", "storage", "plan", "threads", "messages", "tuned"),
-    *("session", "model", "__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
+    *("errors", "graph", "opset", "operators", "shapes", "numerics", "text_rules", "text_limits", "storage", "plan"),
+    *("threads", "messages", "tuned", "session", "model"),
+    *("__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
 )
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip

@@ -7,20 +7,24 @@ arguments in the specs. conv2d is the one to read first.
 
 from edgert.kernels.reference import (
     arrange,
+    attention,
     batch_matmul,
     binary,
     cast,
     compare,
     conv2d,
     depthwise_conv2d,
+    dynamic_linear,
     gather,
     linear,
     lookup,
+    norm,
     pool2d,
     reduce,
     resize,
     softmax,
     space,
+    tokens,
     transpose_conv2d,
     unary,
 )
@@ -50,6 +54,11 @@ OPS = {
     "gather_nd": gather,
     **dict.fromkeys(cast.OPS, cast),
     **dict.fromkeys(space.OPS, space),
+    "dynamic_linear": dynamic_linear,
+    "layer_norm": norm,
+    "rms_norm": norm,
+    "attention": attention,
+    **dict.fromkeys(tokens.OPS, tokens),
 }
 
 
