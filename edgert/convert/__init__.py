@@ -10,7 +10,7 @@ converted.
 """
 
 from edgert import opset, optional
-from edgert.convert import importers, metadata, passes
+from edgert.convert import heads, importers, metadata, passes
 from edgert.errors import ConversionError, ModelFormatError
 
 __all__ = ["convert", "from_torch", "load", "tflite"]
@@ -61,7 +61,8 @@ def load(path, name=None, shapes=None, **options):
     fused.
 
     shapes: {input name: sizes} for inputs that an ONNX or PyTorch model leaves open, in the file's order (NCHW).
-    options: labels, task, mean, std, channels, resize, as `metadata.describe` takes them.
+    options: labels, task, mean, std, channels, resize, score, iou, as `metadata.describe` takes them; head: which of
+    `heads.PRESETS` a detector has ("none": none; found where possible).
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
     draft, data = importers.load(path, name, shapes)
@@ -73,10 +74,16 @@ def _finished(draft, source, data, options):
     try:
         opset.validate(draft.finish())  # passes may rely on it as kernels do
         passes.run(draft)
+        head, preset = heads.attach(draft, options.pop("head", None)) if _may_detect(options) else (None, None)
         graph = draft.finish()
         opset.validate(graph)
-        graph = graph.replace(metadata=metadata.describe(graph, draft, source, data, **options))
+        described = metadata.describe(graph, draft, source, data, head=head, preset=preset, **options)
+        graph = graph.replace(metadata=described)
         opset.validate(graph)
     except ModelFormatError as error:
         raise ConversionError(f"{source}: the model does not hold together: {error}") from None
     return graph
+
+
+def _may_detect(options):
+    return options.get("head") is not None or options.get("task") in (None, "detect")
