@@ -1,5 +1,7 @@
 """Model: a Session with the face its task asks for."""
 
+from struct import pack
+
 from edgert.errors import InputError
 from edgert.session import Session
 
@@ -34,12 +36,12 @@ class Model:
     """A loaded model.
 
     model(x) takes and gives ndarrays; run_buffers takes and gives raw bytes and never imports NumPy; classify takes a
-    picture. Two threads may call it: one waits for the other.
+    picture, generate a prompt. Two threads may call it: one waits for the other.
     """
 
     def __init__(self, source, *, threads=None, tier=None):
         self.session = Session(source, threads=threads, tier=tier)
-        self._preprocessor = self._detector = None
+        self._preprocessor = self._detector = self._language = None
 
     @property
     def inputs(self):
@@ -130,6 +132,37 @@ class Model:
         scores = real_values(output, self.outputs[0])
         order = sorted(range(len(scores)), key=lambda i: -scores[i] if scores[i] == scores[i] else float("inf"))
         return [Class((labels[i] if i < len(labels) else f"class {i}", scores[i], i)) for i in order[:top]]
+
+    def generate(self, prompt, *, max_tokens=256, stop=(), **sampling):
+        """Continue a text: an iterator over its pieces, each a str with `token` and `logit`.
+
+        prompt: text, or token ids. max_tokens: the most to add. stop: text, or several, that end the answer and are not
+        part of it. sampling: temperature (0.8; 0: always the likeliest), top_k, top_p, min_p, repetition_penalty, seed.
+        The result also has text(), cancel(), tokens, finish_reason and times (`text.generation.Generation`).
+        Raises: InputError naming the argument that is wrong, or if this model does not generate.
+        """
+        return self.language.generate(prompt, max_tokens, stop, **sampling)
+
+    @property
+    def language(self):
+        """The tokenizer and the loop of a language model, a `text.language.Language`.
+
+        Raises: InputError if this model does not generate, ModelFormatError if its tokenizer is damaged.
+        """
+        if self._language is None:
+            from edgert.text.language import language
+
+            text = self.metadata.text
+            if text is None or self.metadata.task != "generate":
+                raise InputError(f"this model's task is {self.metadata.task!r}, not 'generate'")
+            self._language = language(text, self.outputs[0].shape[-1], self._logits)
+        return self._language
+
+    def _logits(self, ids, position):
+        """The logits after the last of `ids`, which stand at `position` and behind; a memoryview of float32."""
+        count = len(ids)
+        buffers = pack(f"<{count}i", *ids), pack("<i", position)
+        return self.session.run_buffers(buffers)[0].cast("f")
 
     def check_classifies(self):
         """Raises: InputError if this model's answer is not one row of scores."""

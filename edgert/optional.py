@@ -7,6 +7,7 @@ from edgert.errors import EdgertError
 PACKAGES = {  # module -> what pip calls it
     "PIL": "pillow",
     "flatbuffers": "flatbuffers",
+    "gguf": "gguf",
     "numpy": "numpy",
     "onnx": "onnx",
     "tokenizers": "tokenizers",

@@ -1,21 +1,23 @@
-"""`edgert convert`: a TFLite or ONNX model in, one edgert model file out."""
+"""`edgert convert`: a model of another format in, one edgert model file out."""
 
 import sys
 
 EXAMPLE = """
 edgert convert mobilenet.tflite -o model.bin --labels labels.txt
-edgert convert yolox_nano.onnx -o detector.bin --labels coco.names --calibrate photos/
-edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416 --head yolo
+edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416
 edgert convert resnet8_float.tflite -o resnet8.bin --calibrate photos/
+edgert convert SmolLM-135M/ -o smollm.bin --weights int8 --kv int8
 edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --resize letterbox
 """
 
 
-_HEADS = "how outputs become boxes: fastestdet, yolo_fastestv2, yolox, ultraface, yolo or none (found where possible)"
-
-
 def configure(parser):
-    parser.add_argument("source", metavar="FILE", help="the model to convert (.tflite, .onnx, .pt2)")
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="the model to convert (.tflite, .onnx, .pt2, .gguf, llama2.c .bin, "
+        "nanoGPT's .pt, a folder from Hugging Face)",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the model file to make")
     parser.add_argument("--name", help="the model's name (the file's without its suffix)")
     shape = {"metavar": "NAME=1x3x224x224", "help": "an input's sizes where an ONNX model leaves them open"}
@@ -26,15 +28,19 @@ def configure(parser):
     parser.add_argument("--std", type=_numbers, help="what the difference is divided by: one number, or R,G,B")
     parser.add_argument("--channels", choices=("RGB", "BGR", "GRAY"), help="the order of the input's channels")
     parser.add_argument("--resize", choices=("stretch", "crop", "letterbox"), help="how a picture is fitted (stretch)")
-    parser.add_argument("--head", metavar="KIND", help=_HEADS)
-    parser.add_argument("--score", type=float, metavar="T", help="detector: the least score that is shown, 0 to 1")
-    parser.add_argument("--iou", type=float, metavar="T", help="detector: overlap from which a box hides another")
     group = parser.add_argument_group("quantisation of a float model")
     typical = "typical inputs, which make it int8: a folder of pictures or an .npz file"
     group.add_argument("--calibrate", metavar="DATA", help=typical)
     group.add_argument("--observer", choices=("minmax", "percentile", "kl", "mse"), help="how ranges are found (mse)")
     group.add_argument("--outputs", choices=("int8", "float32"), help="the type of the model's outputs (chosen)")
     group.add_argument("--samples", type=_positive, metavar="N", help="the most inputs to calibrate with (200)")
+    text = parser.add_argument_group("language models")
+    text.add_argument("--weights", choices=("int8", "int4", "float"), help="how weights are stored (int8)")
+    text.add_argument("--kv", choices=("int8", "float"), help="how keys and values are kept (int8)")
+    text.add_argument("--context", type=int, metavar="N", help="tokens they hold (the model's own, at most 4,096)")
+    text.add_argument(
+        "--tokenizer", metavar="FILE", help="tokenizer of a model that has none in it (looked for beside)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 
@@ -47,10 +53,13 @@ def run(args):
 
     if os.path.exists(args.output) and os.path.exists(args.source) and os.path.samefile(args.source, args.output):
         raise InputError(f"{args.output} is the model to convert: the result would replace it")
-    names = ("name", "labels", "task", "mean", "std", "channels", "resize", "head", "score", "iou")
+    names = ("name", "labels", "task", "mean", "std", "channels", "resize", "weights", "kv", "context", "tokenizer")
     options = {name: getattr(args, name) for name in names}
+    options["folder"] = os.path.dirname(os.path.realpath(args.output))
     graph, draft = convert.load(args.source, shapes=dict(map(_shape, args.shape)), **options)
     record = None
+    if args.calibrate and graph.metadata.task == "generate":
+        raise InputError("calibrate does not apply to a language model: --weights int8 needs no typical inputs")
     if args.calibrate:
         graph, record = _quantised(graph, args)
     elif args.observer or args.outputs or args.samples:
@@ -59,7 +68,7 @@ def run(args):
     summary = {
         "output": args.output,
         "bytes": os.path.getsize(args.output),
-        "source_bytes": os.path.getsize(args.source),
+        "source_bytes": _size(args.source),
         "operators": draft.operators,
         "nodes": len(graph.nodes),
         "fused": dict(draft.fused),
@@ -98,6 +107,15 @@ def _positive(text):
     if not text.isascii() or not text.isdigit() or not int(text):
         raise ValueError
     return int(text)
+
+
+def _size(path):
+    """Bytes of a file, or of the files in a folder."""
+    import os
+
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
 
 
 def _numbers(text):

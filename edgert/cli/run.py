@@ -1,10 +1,10 @@
-"""`edgert run`: answers for pictures, folders of pictures, .npy arrays and stdin."""
+"""`edgert run`: answers for pictures, folders of pictures, .npy arrays, prompts and stdin."""
 
 import os
 import sys
 from time import perf_counter_ns
 
-from edgert.cli import options
+from edgert.cli import options, prompts
 from edgert.cli.text import printable, shape_text, time_text
 from edgert.errors import EdgertError, InputError
 
@@ -12,6 +12,8 @@ EXAMPLE = """
 edgert run model.bin --image cat.jpg
 edgert run model.bin photos/ --top 1 --json
 cat x.npy | edgert run model.bin -
+edgert run shakespeare.bin --prompt "ROMEO:" --max-tokens 300
+edgert run shakespeare.bin --stdin --json < prompts.txt
 """
 
 SLOW_TIERS = ("jit", "reference")
@@ -29,6 +31,7 @@ def configure(parser):
     )
     parser.add_argument("--image", action="append", default=[], metavar="FILE", help="the same as INPUT, named")
     parser.add_argument("--top", type=options.positive, default=5, metavar="K", help="classes to print (5)")
+    prompts.configure(parser)
     options.add_execution(parser)
     options.add_json(parser)
 
@@ -37,6 +40,8 @@ def run(args):
     from edgert.cli.inputs import input_bytes
 
     model = options.load(args)
+    if model.metadata.task == "generate" or args.prompt is not None or args.stdin:
+        return prompts.run(model, args)
     per_run = len(model.inputs)
     names = _expand(args.image + args.inputs)
     if not names or len(names) % per_run:

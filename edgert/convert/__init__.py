@@ -10,10 +10,13 @@ converted.
 """
 
 from edgert import opset, optional
-from edgert.convert import heads, importers, metadata, passes
-from edgert.errors import ConversionError, ModelFormatError
+from edgert.convert import importers, metadata, passes
+from edgert.convert.importers import language as language_models
+from edgert.errors import ConversionError, InputError, ModelFormatError
 
 __all__ = ["convert", "from_torch", "load", "tflite"]
+
+LANGUAGE_OPTIONS = ("weights", "kv", "context", "tokenizer", "folder")
 
 
 def tflite(path, **options):
@@ -57,16 +60,29 @@ def torch_draft(module, example_inputs, name=None, **options):
 
 
 def load(path, name=None, shapes=None, **options):
-    """(Graph, Draft) of the model in file `path`: TFLite, ONNX or PyTorch's exported program. The draft knows what was
-    fused.
+    """(Graph, Draft) of the model in file or folder `path`: TFLite, ONNX, PyTorch's exported program, or a language
+    model (Hugging Face's folder, GGUF, llama2.c, nanoGPT). The draft knows what was fused.
 
     shapes: {input name: sizes} for inputs that an ONNX or PyTorch model leaves open, in the file's order (NCHW).
-    options: labels, task, mean, std, channels, resize, score, iou, as `metadata.describe` takes them; head: which of
-    `heads.PRESETS` a detector has ("none": none; found where possible).
+    options: labels, task, mean, std, channels, resize, as `metadata.describe` takes them; for language models weights,
+    kv, context, tokenizer, folder, as `language.Options` and its importers take them.
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
+    of_language = {key: options.pop(key) for key in LANGUAGE_OPTIONS if key in options}
+    importer = language_models.importer_for(path)
+    if importer is not None:
+        _refuse({**options, "shapes": shapes}, "a language model")
+        return language_models.load(importer, path, name, **of_language)
+    of_language.pop("folder", None)
+    _refuse(of_language, "this kind of model")
     draft, data = importers.load(path, name, shapes)
     return _finished(draft, path, data, options), draft
+
+
+def _refuse(options, kind):
+    given = [key for key, value in options.items() if value]
+    if given:
+        raise InputError(f"{given[0]} does not apply to {kind}")
 
 
 def _finished(draft, source, data, options):
@@ -74,16 +90,10 @@ def _finished(draft, source, data, options):
     try:
         opset.validate(draft.finish())  # passes may rely on it as kernels do
         passes.run(draft)
-        head, preset = heads.attach(draft, options.pop("head", None)) if _may_detect(options) else (None, None)
         graph = draft.finish()
         opset.validate(graph)
-        described = metadata.describe(graph, draft, source, data, head=head, preset=preset, **options)
-        graph = graph.replace(metadata=described)
+        graph = graph.replace(metadata=metadata.describe(graph, draft, source, data, **options))
         opset.validate(graph)
     except ModelFormatError as error:
         raise ConversionError(f"{source}: the model does not hold together: {error}") from None
     return graph
-
-
-def _may_detect(options):
-    return options.get("head") is not None or options.get("task") in (None, "detect")

@@ -4,6 +4,7 @@ Deterministic: the same graph gives the same bytes. What is written was read bac
 equal, so a file that a device would refuse, or understand differently, is never made.
 """
 
+import mmap
 import os
 
 from edgert import graph as g
@@ -20,20 +21,23 @@ _ATTR_FIELDS = {int: (0, "i"), bool: (0, "i"), float: (1, "f"), str: (2, "text")
 def write(graph, path):
     """Write `graph` to the file at `path`: first whole to a sibling, then renamed, so `path` is old or new, never half.
 
+    Constants go one at a time, so a graph whose constants are mapped from a file may be larger than memory.
     Raises: ModelFormatError if the graph does not pass `opset.validate`; InputError if `path` is no place for a file.
     """
     path = os.path.realpath(os.fspath(path))
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{path} is not a regular file")
-    content = to_bytes(graph)
+    graph, front = _front(graph)
     directory, name = os.path.split(path)
     sibling = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     fd = os.open(sibling, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with open(fd, "wb") as file:
-            file.write(content)
+            file.write(front)
+            file.writelines(_data_segment(graph))
             file.flush()
             os.fsync(fd)
+        _check(graph, reader.read(sibling).graph)
         os.replace(sibling, path)
     except BaseException:
         os.unlink(sibling)
@@ -43,14 +47,23 @@ def write(graph, path):
 
 def to_bytes(graph):
     """The model file as bytes. Raises: ModelFormatError if the graph does not pass `opset.validate`."""
-    opset.validate(graph)
-    graph = _with_plain_data(opset.stamped(graph))
-    data = _data_segment(graph)
-    program = _Writer().program(graph, sha256(data).digest())
-    header = Header.around(program, len(data))
-    content = (header.pack() + program).ljust(header.data_offset, b"\0") + data
+    graph, front = _front(graph)
+    content = b"".join([front, *_data_segment(graph)])
     _check(graph, reader.read_bytes(content).graph)
     return content
+
+
+def _front(graph):
+    """(the graph as it will be read, the file's bytes before the data segment)."""
+    opset.validate(graph)
+    graph = _with_plain_data(opset.stamped(graph))
+    digest, nbytes = sha256(), 0
+    for part in _data_segment(graph):
+        digest.update(part)
+        nbytes += len(part)
+    program = _Writer().program(graph, digest.digest())
+    header = Header.around(program, nbytes)
+    return graph, (header.pack() + program).ljust(header.data_offset, b"\0")
 
 
 def _sync_directory(directory):
@@ -63,28 +76,38 @@ def _sync_directory(directory):
 
 def _with_plain_data(graph):
     """The graph with all constants as flat bytes, whatever bytes-like they came as."""
-    tensors = [t.replace(data=bytes(memoryview(t.data).cast("B"))) if t.is_constant else t for t in graph.tensors]
+    tensors = [t.replace(data=memoryview(t.data).cast("B")) if t.is_constant else t for t in graph.tensors]
     return graph.replace(tensors=tuple(tensors))
 
 
 def _data_segment(graph):
-    data = bytearray()
+    """The constants in order, and the zeros between them."""
+    end = 0
     for tensor in graph.tensors:
         if tensor.is_constant:
-            data += bytes(align(len(data)) - len(data))
-            data += tensor.data
-    return bytes(data)
+            yield bytes(align(end) - end)
+            yield tensor.data
+            end = align(end) + len(tensor.data)
+            _release(tensor.data)
+
+
+def _release(data):
+    """Pages of a mapped file that were read leave this process; the system keeps them as long as it likes."""
+    if isinstance(data.obj, mmap.mmap):
+        data.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def _check(graph, written):
     """Refuse to write what reads back as something else: a scale that is no float32, a list where a tuple belongs."""
-    if written == graph:
-        return
     for what in ("tensors", "nodes"):
         for one, other in zip(getattr(graph, what), getattr(written, what)):
             if one != other:
                 raise ModelFormatError(f"cannot be written exactly: {one} would be read as {other}")
-    raise ModelFormatError(f"cannot be written exactly: {graph} would be read as {written}")
+            if what == "tensors" and one.is_constant:
+                _release(one.data)
+                _release(other.data)
+    if graph.replace(tensors=()) != written.replace(tensors=()) or len(graph.tensors) != len(written.tensors):
+        raise ModelFormatError(f"cannot be written exactly: {graph} would be read as {written}")
 
 
 class _Writer:

@@ -9,11 +9,8 @@ newer half is computed again from position 0; then it goes on. A prompt must lea
 from _thread import allocate_lock
 from time import perf_counter_ns
 
-from edgert.errors import InputError
-from edgert.text.sampling import Sampler, Sampling, check_count
+from edgert.text.sampling import Sampler
 from edgert.text.streaming import TextStream
-
-MAX_TOKENS = 1_000_000
 
 
 class Piece(str):
@@ -87,6 +84,16 @@ class Generation:
         self.prefill_ns = self.decode_ns = 0
         self._pieces = self._run()
 
+    @property
+    def prefilled(self):
+        """Tokens of the prompt that were computed."""
+        return self.prompt_tokens - self.reused_tokens
+
+    @property
+    def decoded(self):
+        """Tokens after the first, which prefill gives."""
+        return max(len(self.tokens) - 1, 0)
+
     def __iter__(self):
         return self
 
@@ -153,66 +160,3 @@ def _piece(text, token, logit):
     piece = Piece(text)
     piece.token, piece.logit = token, logit
     return piece
-
-
-class Language:
-    """A language model's face: its tokenizer, its caches, and answers to prompts.
-
-    tokenizer: a `Tokenizer` (or what has its methods) or None; size: tokens it may choose from; cache: a `Cache`.
-    """
-
-    def __init__(self, text, tokenizer, cache, size):
-        self.tokenizer, self.cache, self.size = tokenizer, cache, size
-        self.eos = frozenset(text.eos)
-        self.bos = text.bos if text.add_bos else None
-
-    def generate(self, prompt, max_tokens=256, stop=(), **sampling):
-        """A `Generation` that answers `prompt`, a text or a list of token ids. sampling: fields of `Sampling`.
-
-        Raises: InputError naming the argument that is wrong.
-        """
-        check_count("max_tokens", max_tokens, 1, MAX_TOKENS)
-        return Generation(self, self.prompt_ids(prompt), Sampling(**sampling), max_tokens, stop)
-
-    def prompt_ids(self, prompt):
-        """The token ids of a prompt. Raises: InputError."""
-        ids = self._encoded(prompt) if isinstance(prompt, str) else self._checked(prompt)
-        if not ids:
-            raise InputError("prompt is empty, and this model has no token that a text begins with")
-        if len(ids) >= self.cache.context:
-            raise InputError(
-                f"prompt has {len(ids):,} tokens; the model's context holds {self.cache.context:,}, one must stay free"
-            )
-        return ids
-
-    def pieces(self):
-        """A function from each token of one answer, in order, to the bytes it adds."""
-        return (lambda token: b"") if self.tokenizer is None else self.tokenizer.pieces()
-
-    def _encoded(self, prompt):
-        if self.tokenizer is None:
-            raise InputError("prompt is a text, but this model has no tokenizer: give token ids")
-        # A bound that needs no tokenizing: 10 MB are refused at once.
-        least = len(prompt) // self.tokenizer.most_characters
-        if least >= self.cache.context:
-            raise InputError(
-                f"prompt has {len(prompt):,} characters, at least {least:,} tokens; the model's context holds "
-                f"{self.cache.context:,}"
-            )
-        try:
-            prompt.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"prompt is not valid UTF-8 at its character {error.start}") from None
-        return self.tokenizer.encode(prompt, start=True)
-
-    def _checked(self, prompt):
-        try:
-            ids = list(prompt)
-        except TypeError:
-            raise InputError(f"prompt is {type(prompt).__name__}; it must be a text or token ids") from None
-        for at, token in enumerate(ids):
-            if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < self.size:
-                raise InputError(
-                    f"prompt[{at}] is {token!r:.40}; token ids are whole numbers from 0 to {self.size - 1:,}"
-                )
-        return ids

@@ -1,6 +1,6 @@
 """Runs on the emulated Pi: one model on given inputs; prints as JSON which tiers ran it and what came out.
 
-    python guest_model.py MODEL THREADS INPUT...      each INPUT a file with that tensor's bytes
+python guest_model.py MODEL THREADS INPUT...      each INPUT a file with that tensor's bytes
 """
 
 import hashlib

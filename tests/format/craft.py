@@ -3,7 +3,7 @@
 import struct
 
 from edgert.format.header import FIELDS, PREFIX_BYTES, Header, checksum, sha256
-from edgert.format.writer import _data_segment, _Writer
+from edgert.format.writer import _data_segment, _with_plain_data, _Writer
 from edgert.graph import Graph, Metadata, Node, Preprocess, Quant, Tensor, Text, Tokenizer
 
 
@@ -62,7 +62,7 @@ def seal(program, data):
 
 def forge(graph):
     """A file of a graph that the writer would refuse."""
-    data = _data_segment(graph)
+    data = b"".join(_data_segment(_with_plain_data(graph)))
     return seal(_Writer().program(graph, sha256(data).digest()), data)
 
 

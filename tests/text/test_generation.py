@@ -8,7 +8,8 @@ from vocabularies import ready, tiny_byte_level
 from edgert.convert import tokenizers
 from edgert.errors import InputError
 from edgert.graph import Text
-from edgert.text.generation import Cache, Generation, Language
+from edgert.text.generation import Cache, Generation
+from edgert.text.language import Language
 from edgert.text.streaming import TextStream
 
 

@@ -13,13 +13,11 @@ _FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file, which is not supported"),
     (b"PK\x03\x04", "a zip archive (NumPy or Keras v3), which is not supported"),
     (b"\x80\x02", "a Python pickle, which is not supported"),
-    (b"GGUF", "a GGUF file, which is not supported yet"),
     (b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
     ".h5": "a Keras model",
-    ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".safetensors": "a safetensors file",
-    ".gguf": "a GGUF file",
+    ".keras": "a Keras model", ".pb": "a TensorFlow graph", ".safetensors": "a safetensors file without config.json",
 }  # fmt: skip
 
 
@@ -45,8 +43,8 @@ def load(path, name=None, shapes=None):
 
         return onnx.load(data, source, name, os.path.dirname(path), shapes), data
     raise ConversionError(
-        f"{source}: {_what(source, data)}; what can be converted are TFLite models (.tflite), ONNX models (.onnx) and "
-        "PyTorch's exported programs (.pt2)"
+        f"{source}: {_what(source, data)}; what can be converted are TFLite models (.tflite), ONNX models (.onnx), "
+        "PyTorch's exported programs (.pt2) and language models (Hugging Face's folders, GGUF, llama2.c, nanoGPT)"
     )
 
 
