@@ -4,11 +4,15 @@ import sys
 
 EXAMPLE = """
 edgert convert mobilenet.tflite -o model.bin --labels labels.txt
-edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416
+edgert convert yolox_nano.onnx -o detector.bin --labels coco.names --calibrate photos/
+edgert convert detector.onnx -o detector.bin --shape images=1x3x416x416 --head yolo
 edgert convert resnet8_float.tflite -o resnet8.bin --calibrate photos/
 edgert convert SmolLM-135M/ -o smollm.bin --weights int8 --kv int8
 edgert convert detector.tflite -o detector.bin --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --resize letterbox
 """
+
+
+_HEADS = "how outputs become boxes: fastestdet, yolo_fastestv2, yolox, ultraface, yolo or none (found where possible)"
 
 
 def configure(parser):
@@ -28,6 +32,9 @@ def configure(parser):
     parser.add_argument("--std", type=_numbers, help="what the difference is divided by: one number, or R,G,B")
     parser.add_argument("--channels", choices=("RGB", "BGR", "GRAY"), help="the order of the input's channels")
     parser.add_argument("--resize", choices=("stretch", "crop", "letterbox"), help="how a picture is fitted (stretch)")
+    parser.add_argument("--head", metavar="KIND", help=_HEADS)
+    parser.add_argument("--score", type=float, metavar="T", help="detector: the least score that is shown, 0 to 1")
+    parser.add_argument("--iou", type=float, metavar="T", help="detector: overlap from which a box hides another")
     group = parser.add_argument_group("quantisation of a float model")
     typical = "typical inputs, which make it int8: a folder of pictures or an .npz file"
     group.add_argument("--calibrate", metavar="DATA", help=typical)
@@ -53,7 +60,8 @@ def run(args):
 
     if os.path.exists(args.output) and os.path.exists(args.source) and os.path.samefile(args.source, args.output):
         raise InputError(f"{args.output} is the model to convert: the result would replace it")
-    names = ("name", "labels", "task", "mean", "std", "channels", "resize", "weights", "kv", "context", "tokenizer")
+    names = ("name", "labels", "task", "mean", "std", "channels", "resize", "head", "score", "iou")
+    names += ("weights", "kv", "context", "tokenizer")
     options = {name: getattr(args, name) for name in names}
     options["folder"] = os.path.dirname(os.path.realpath(args.output))
     graph, draft = convert.load(args.source, shapes=dict(map(_shape, args.shape)), **options)

@@ -10,7 +10,7 @@ converted.
 """
 
 from edgert import opset, optional
-from edgert.convert import importers, metadata, passes
+from edgert.convert import heads, importers, metadata, passes
 from edgert.convert.importers import language as language_models
 from edgert.errors import ConversionError, InputError, ModelFormatError
 
@@ -64,8 +64,9 @@ def load(path, name=None, shapes=None, **options):
     model (Hugging Face's folder, GGUF, llama2.c, nanoGPT). The draft knows what was fused.
 
     shapes: {input name: sizes} for inputs that an ONNX or PyTorch model leaves open, in the file's order (NCHW).
-    options: labels, task, mean, std, channels, resize, as `metadata.describe` takes them; for language models weights,
-    kv, context, tokenizer, folder, as `language.Options` and its importers take them.
+    options: labels, task, mean, std, channels, resize, score, iou, as `metadata.describe` takes them; head: which of
+    `heads.PRESETS` a detector has ("none": none; found where possible). For language models weights, kv, context,
+    tokenizer, folder, as `language.Options` and its importers take them.
     Raises: ConversionError, UnsupportedOpError, InputError.
     """
     of_language = {key: options.pop(key) for key in LANGUAGE_OPTIONS if key in options}
@@ -90,10 +91,16 @@ def _finished(draft, source, data, options):
     try:
         opset.validate(draft.finish())  # passes may rely on it as kernels do
         passes.run(draft)
+        head, preset = heads.attach(draft, options.pop("head", None)) if _may_detect(options) else (None, None)
         graph = draft.finish()
         opset.validate(graph)
-        graph = graph.replace(metadata=metadata.describe(graph, draft, source, data, **options))
+        described = metadata.describe(graph, draft, source, data, head=head, preset=preset, **options)
+        graph = graph.replace(metadata=described)
         opset.validate(graph)
     except ModelFormatError as error:
         raise ConversionError(f"{source}: the model does not hold together: {error}") from None
     return graph
+
+
+def _may_detect(options):
+    return options.get("head") is not None or options.get("task") in (None, "detect")

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from edgert import __version__
+from edgert import __version__, heads
 from edgert.convert import evaluate
 from edgert.errors import InputError
 from edgert.graph import Metadata, Preprocess
@@ -31,19 +31,27 @@ EXACT_FLOAT = {
 }  # fmt: skip
 
 
-def describe(graph, draft, source, data, *, labels=None, task=None, mean=None, std=None, channels=None, resize=None):
+def describe(graph, draft, source, data, *, labels=None, task=None, mean=None, std=None, channels=None, resize=None,
+             score=None, iou=None, head=None, preset=None):  # fmt: skip
     """The Metadata of a converted graph; options override what is found in it.
 
-    labels: path of a text file with one label a line, or a sequence of str. mean, std: one number or three.
+    labels: path of a text file with one label a line, or a sequence of str. mean, std: one number or three. head: a
+    detector's Head; score, iou: thresholds other than its own. preset: the heads.Preset with a detector's usual labels
+    and preprocessing.
     Raises: InputError if an option does not fit the model.
     """
-    labels = _labels(labels, graph)
+    if preset is not None:
+        labels = preset.labels if labels is None else labels
+        rule = preset.preprocess
+        mean, std = rule.mean if mean is None else mean, rule.std if std is None else std
+        channels, resize = channels or rule.channels, resize or rule.resize
+    labels = _labels(labels, graph, head)
     preprocess = _preprocess(graph, draft.notes, mean, std, channels, resize)
     if task is None:
-        task = "classify" if labels or _classifies(graph) else ""
+        task = "detect" if head else "classify" if labels or _classifies(graph) else ""
     if task not in TASKS:
         raise InputError(f"task '{task}' is none of classify, detect, generate")
-    metadata = Metadata(task, labels, preprocess)
+    metadata = Metadata(task, labels, preprocess, head=_with_thresholds(head, score, iou))
     golden = _golden(graph, draft.notes)
     provenance = {
         "source": os.path.basename(source),
@@ -64,12 +72,32 @@ def quantised(graph, source, lines):
     )
 
 
-def _labels(labels, graph):
+def _with_thresholds(head, score, iou):
+    if head is None:
+        if score is not None or iou is not None:
+            raise InputError("score and iou are for detectors, and no head for boxes was found or named")
+        return None
+    for name, value in (("score", score), ("iou", iou)):
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"{name} {value} is not between 0 and 1")
+    return head.replace(
+        score_threshold=head.score_threshold if score is None else float(score),
+        iou_threshold=head.iou_threshold if iou is None else float(iou),
+    )
+
+
+def _labels(labels, graph, head):
     if labels is None:
         return ()
     if isinstance(labels, (str, os.PathLike)):
         labels = _label_lines(labels)
     labels = tuple(labels)
+    if head is not None:
+        shapes = [graph.tensors[i].shape for i in graph.inputs]
+        classes = heads.layout(head, shapes, [graph.tensors[i] for i in graph.outputs]).classes - head.background
+        if labels and len(labels) != classes:
+            raise InputError(f"{len(labels)} labels for a detector of {classes} classes")
+        return labels
     shape = graph.tensors[graph.outputs[0]].shape
     if len(graph.outputs) == 1 and len(labels) != (shape[-1] if shape else 1):
         raise InputError(f"{len(labels)} labels for an output of shape {shape}")

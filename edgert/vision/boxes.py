@@ -106,9 +106,11 @@ def _priors(head, layout, size):
         at = 2 * (before[group.level] + group.anchor)
         anchor = tuple(head.anchors[at : at + 2]) or (stride, stride)
         middle, factors = _cell(head, stride, anchor, width, height)
+        # Prior boxes lie evenly in the picture even where its size is no multiple of the stride.
+        step_x, step_y = (width / columns, height / rows) if head.kind == "ssd" else (stride, stride)
         for y in range(rows):
             for x in range(columns):
-                priors.extend((stride * (x + middle), stride * (y + middle), *factors))
+                priors.extend((step_x * (x + middle), step_y * (y + middle), *factors))
     return priors
 
 

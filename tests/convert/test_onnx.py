@@ -170,3 +170,46 @@ def test_model_becomes_the_same_file_twice(tmp_path):
     proto = model([node("Conv", "x w", "y")], {"x": (1, 3, 4, 4)}, "y", {"w": normal(2, 3, 1, 1)})
     files = [writer.to_bytes(converted(proto, tmp_path)[0]) for _ in range(2)]
     assert files[0] == files[1]
+
+
+def test_pixel_shuffle_reorders_the_filters_before_it(tmp_path):
+    constants = {"w": normal(12, 2, 3, 3), "b": normal(12)}
+    nodes = [node("Conv", "x w b", "c"), node("DepthToSpace", "c", "y", blocksize=2, mode="CRD")]
+    graph, _ = agrees(model(nodes, {"x": (1, 2, 6, 5)}, "y", constants), tmp_path, [normal(1, 2, 6, 5)])
+    assert ops(graph) == ["conv2d", "depth_to_space"]
+
+
+def test_average_that_counts_its_padding_is_one_convolution(tmp_path):
+    pool = node("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2], count_include_pad=1)
+    graph, _ = agrees(model([pool], {"x": (1, 4, 7, 8)}, "y"), tmp_path, [normal(1, 4, 7, 8)])
+    assert ops(graph) == ["depthwise_conv2d"]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_doubling_is_edgerts_own_resize(mode, tmp_path):
+    constants = {"scales": np.float32([1, 1, 2, 2])}
+    resize = node("Resize", "x roi scales", "y", mode=mode)
+    resize.input[1] = ""  # absent
+    graph, _ = agrees(model([resize], {"x": (1, 3, 4, 5)}, "y", constants), tmp_path, [normal(1, 3, 4, 5)])
+    assert ops(graph) == ["resize"]
+
+
+def test_attention_over_patches(tmp_path):
+    """A transformer's block: heads split and joined, rows normalised, computed operands multiplied."""
+    constants = {"w": normal(8, 3, 4, 4), "q": normal(8, 24), "g": normal(8), "o": normal(8, seed=1)}
+    constants |= {"rows": np.array([1, 8, -1]), "heads": np.array([1, 4, 3, 2, 4]), "join": np.array([1, 4, 8])}
+    constants |= {f"i{k}": np.array(k) for k in range(3)} | {"scale": np.float32(0.5)}
+    nodes = [
+        *[node("Conv", "x w", "p", strides=[4, 4]), node("Reshape", "p rows", "r")],
+        *[node("Transpose", "r", "t", perm=[0, 2, 1]), node("LayerNormalization", "t g o", "n")],
+        *[
+            node("MatMul", "n q", "m"),
+            node("Reshape", "m heads", "h"),
+            node("Transpose", "h", "s", perm=[2, 0, 3, 1, 4]),
+        ],
+        *[node("Gather", f"s i{k}", name) for k, name in enumerate("QKV")],
+        *[node("Transpose", "K", "k", perm=[0, 1, 3, 2]), node("MatMul", "Q k", "a"), node("Mul", "a scale", "b")],
+        *[node("Softmax", "b", "e"), node("MatMul", "e V", "v"), node("Transpose", "v", "u", perm=[0, 2, 1, 3])],
+        *[node("Reshape", "u join", "j"), node("Add", "j t", "y")],
+    ]
+    agrees(model(nodes, {"x": (1, 3, 8, 8)}, "y", constants), tmp_path, [normal(1, 3, 8, 8)], tolerance=1e-4)

@@ -199,11 +199,11 @@ def average_pool(site):
     dilated = "dilation_h" in attrs or "dilation_w" in attrs
     if not dilated and not (padded and site.attr("count_include_pad", 0)):
         return unpicture(site, site.step("avg_pool2d", [x], attrs))
-    total = _window_sums(site, x, attrs)
     counted = np.ones((1, *site.shape(x)[1:3], 1), np.float32)
-    plain = site.attr("count_include_pad", 0)
-    inverse = site.make(1.0 / _counts(site, counted, attrs, plain))
-    return unpicture(site, site.step("mul", [total, inverse]))
+    inverse = 1.0 / _counts(site, counted, attrs, site.attr("count_include_pad", 0))
+    if (inverse == inverse.flat[0]).all():
+        return unpicture(site, _window_sums(site, x, attrs, inverse.flat[0]))
+    return unpicture(site, site.step("mul", [_window_sums(site, x, attrs), site.make(inverse)]))
 
 
 def _pool_window(site, size):
@@ -212,14 +212,14 @@ def _pool_window(site, size):
     return {"kh": kernel[0], "kw": kernel[1]} | attrs
 
 
-def _window_sums(site, x, attrs):
-    """Sums over windows: a depthwise convolution with ones."""
+def _window_sums(site, x, attrs, factor=1.0):
+    """Sums over windows, times a factor: a convolution of each channel by itself."""
     attrs = dict(attrs)
-    ones = np.ones((attrs.pop("kh"), attrs.pop("kw"), site.shape(x)[3]), np.float32)
+    weight = np.full((attrs.pop("kh"), attrs.pop("kw"), site.shape(x)[3]), factor, np.float32)
     op = "depthwise_conv2d"
     if site.shape(x)[3] == 1:
-        op, ones = "conv2d", ones.transpose(2, 0, 1)[..., None]
-    return site.step(op, [x, site.make(ones), -1], attrs)
+        op, weight = "conv2d", weight.transpose(2, 0, 1)[..., None]
+    return site.step(op, [x, site.make(weight), -1], attrs)
 
 
 def _counts(site, counted, attrs, with_pads):

@@ -334,28 +334,28 @@ def center_crop_pad(site):
 
 
 def depth_to_space(site):
-    """DCR is TensorFlow's order; CRD has the channel first."""
+    """DCR is edgert's order of channels too; CRD has the position last."""
     x, block = site.need_dtype(0, "float32", "int8"), site.attr("blocksize")
-    n, c, h, w = _picture_shape(site, x)
+    _, c, _, _ = _picture_shape(site, x)
     if block < 1 or c % (block * block):
         raise ConversionError(f"{c} channels are not cut by blocks of {block}")
-    if site.attr("mode", "DCR") == "DCR":
-        return site.define(site.channels_first(site.step("depth_to_space", [site.channels_last(x)], {"block": block})))
-    parts = site.reshape(x, (n, c // block**2, block, block, h, w))
-    moved = site.transpose(parts, (0, 1, 4, 2, 5, 3))
-    return site.define(site.reshape(moved, (n, c // block**2, h * block, w * block)))
+    x = site.channels_last(x)
+    if site.attr("mode", "DCR") == "CRD":
+        order = np.arange(c).reshape(c // block**2, block, block).transpose(1, 2, 0).reshape(-1)
+        x = site.step("gather", [x, site.make(order)], {"axis": 3})
+    site.define(site.channels_first(site.step("depth_to_space", [x], {"block": block})))
 
 
 def space_to_depth(site):
     x, block = site.need_dtype(0, "float32"), site.attr("blocksize")
-    n, c, h, w = _picture_shape(site, x)
+    _, c, h, w = _picture_shape(site, x)
     if block < 1 or h % block or w % block:
         raise ConversionError(f"{h} x {w} pixels are not cut by blocks of {block}")
+    y = site.step("space_to_depth", [site.channels_last(x)], {"block": block})
     if site.attr("mode", "DCR") == "CRD":
-        parts = site.reshape(x, (n, c, h // block, block, w // block, block))
-        moved = site.transpose(parts, (0, 1, 3, 5, 2, 4))
-        return site.define(site.reshape(moved, (n, c * block**2, h // block, w // block)))
-    return site.define(site.channels_first(site.step("space_to_depth", [site.channels_last(x)], {"block": block})))
+        order = np.arange(c * block**2).reshape(block**2, c).transpose().reshape(-1)
+        y = site.step("gather", [y, site.make(order)], {"axis": 3})
+    site.define(site.channels_first(y))
 
 
 def _picture_shape(site, x):

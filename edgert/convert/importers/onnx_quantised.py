@@ -37,13 +37,25 @@ def dequantize_linear(site):
     words = site.constant(0)
     if words is not None:
         return _constant(site, words, scale, zero_point)
-    tensor = site.spec(0)
     quant = _one_quant(scale, zero_point, dtype)
-    if tensor.quant is None and tensor.dtype == "int8" and site.input(0) in site.draft.inputs:
-        site.draft.tensors[site.input(0)] = tensor = tensor.replace(quant=quant)
+    tensor = _input_of_words(site, dtype, quant) or site.spec(0)
     if tensor.dtype != "int8" or tensor.quant != quant:
         raise Unsupported(f"'{tensor.name}' is {tensor.dtype} with {tensor.quant}, it reads {dtype} with {quant}")
     return site.define(site.step("dequantize", [site.input(0)], dtype="float32"))
+
+
+def _input_of_words(site, dtype, quant):
+    """The graph input that is read, with its quantisation from now on; None if it has one or is no graph input."""
+    index, draft = site.input(0), site.draft
+    tensor = draft.tensors[index]
+    if index not in draft.inputs or tensor.quant is not None or tensor.dtype != dtype:
+        return None
+    if any(index in node.inputs for node in draft.nodes):
+        return None
+    if dtype == "uint8":
+        draft.notes.append(f"input '{tensor.name}' is uint8 in the source; here int8, 128 less")
+    draft.tensors[index] = tensor.replace(dtype="int8", quant=quant)
+    return draft.tensors[index]
 
 
 def _constant(site, words, scale, zero_point):
@@ -107,6 +119,8 @@ def between(op_type, *operands, out):
         if site.attr("channels_last", 0):
             raise Unsupported("its pictures are channels-last")
         nodes, inputs = [], []
+        if op_type == "Conv":
+            site.array(operands[1][0])  # weights are constants
         for places in operands:
             inputs.append(f"{site.name}/input{len(inputs)}")
             axis = {"axis": 0} if len(inputs) > 1 and op_type == "Conv" else {}

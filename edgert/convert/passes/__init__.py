@@ -2,6 +2,7 @@
 
 from edgert.convert.passes import (
     activations,
+    channels,
     cleanup,
     dilation,
     integers,
@@ -21,6 +22,7 @@ PASSES = (
     ("space_to_batch + convolution + batch_to_space to a dilated convolution", dilation.fuse),
     ("pad into its convolution", pads.fuse),
     ("factor or term per channel into the weights before", scaling.fold),
+    ("order of channels into the filters before", channels.permute_filters),
     ("written-out activation to one function", patterns.fuse),
     ("slice of a split axis to a slice with a step", shuffles.to_slices),
     ("binary operator on one operand to lookup", lookups.from_binary),
