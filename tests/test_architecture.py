@@ -39,6 +39,7 @@ ARROWS = {
     "edgert.convert": ("edgert", "edgert.graph", "edgert.opset", "edgert.shapes", "edgert.numerics", "edgert.format",
                        "edgert.heads", "edgert.optional", "edgert.vision", "kernels.reference", "kernels.requant",
                        "kernels.coordinates"),
+    "edgert.convert.prune": ("edgert.convert", "edgert.session", "edgert.format"),
     "edgert.cli": ("edgert", "edgert.model", "edgert.session", "edgert.plan", "edgert.format", "edgert.graph",
                    "edgert.macs", "edgert.optional", "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned",
                    "edgert.messages", "kernels.tiers", "kernels.native"),
@@ -60,6 +61,7 @@ FOREIGN = {
     "edgert.session": {"numpy"},
     "edgert.vision": {"PIL", "numpy"},
     "edgert.convert": {"numpy", "flatbuffers", "torch", "onnx", "google"},  # google.protobuf: what onnx raises
+    "edgert.convert.prune": {"numpy", "torch"},
     "edgert.cli.convert": {"numpy"},
     "kernels.reference": {"numpy"},
     "kernels.jit": {"numpy", "numba", "llvmlite"},
