@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+torch.set_num_threads(1)  # networks of this size are slower with more
+
 
 class Fn(nn.Module):
     """A module that calls a function; parts: modules that it uses."""
