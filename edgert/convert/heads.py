@@ -73,9 +73,16 @@ def attach(draft, name=None):
         return None, None
     if name is not None and name not in PRESETS:
         raise InputError(f"head {name!r} is none of {', '.join(PRESETS)}")
-    name = name or _recognised(draft)
     if name is None:
-        return None, None
+        name = _recognised(draft)
+        try:
+            return (None, None) if name is None else _attached(draft, name)
+        except InputError:  # a classifier of tiny pictures may have a detector's shapes
+            return None, None
+    return _attached(draft, name)
+
+
+def _attached(draft, name):
     preset = PRESETS[name]
     height, width = _picture_size(draft, name)
     outputs, columns = _cut(draft, preset, name, height, width)

@@ -86,6 +86,14 @@ def test_the_cifar10_network_has_its_norms_and_activations_inside_its_convolutio
     }
 
 
+def test_a_classifier_of_tiny_pictures_is_not_taken_for_a_detector():
+    """A picture of 16 x 16 is one cell of FastestDet's grid, and ten classes could be a row of it."""
+    network, inputs = prepared(ResNet()), random_inputs([(1, 3, 16, 16)])
+    graph = convert.from_torch(network, inputs)
+    assert graph.metadata.task != "detect"
+    assert_answers_are_those_of(network, graph, inputs)
+
+
 def test_a_module_in_training_mode_is_converted_in_eval_mode_and_left_as_it_was():
     network = MobileBlock().train()
     network.body[1].eval()

@@ -29,10 +29,10 @@ def prepare(module, example_inputs, calibration, *, ranges="learned", norms="fro
     ranges: "learned", scales of activations are trained too (Esser et al. 2020, "Learned Step Size Quantization"), or
     "fixed", they stay as calibrated. norms: "frozen", batch norms are folded as they are at inference, or "batch": they
     go on measuring batches in training mode (until `freeze_norms`). options: as `edgert.convert.from_torch`, as
-    preprocessing and labels.
+    preprocessing and labels; a detector's head is left to the module unless it is named.
     Raises: ConversionError for networks with parts that stay in float, InputError, UnsupportedOpError.
     """
-    graph, draft = convert.torch_draft(module, example_inputs, **options)
+    graph, draft = convert.torch_draft(module, example_inputs, **{"head": "none"} | options)
     data = samples.load(graph, _channels_last(graph, draft, calibration))
     found = calibrate.ranges(graph, calibrate.observe(graph, data), observer)
     recipe = Recipe(graph, found, outputs="int8")
