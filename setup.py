@@ -117,8 +117,9 @@ class BuildNative(build_ext):
 setup(
     packages=find_packages(include=["edgert", "edgert.*"])
     + ["edgert.kernels"]
-    + [f"edgert.kernels.{name}" for name in find_packages("kernels")],
-    package_dir={"edgert": "edgert", "edgert.kernels": "kernels"},
+    + [f"edgert.kernels.{name}" for name in find_packages("kernels")]
+    + ["edgert.deploy", "edgert.deploy.board"],
+    package_dir={"edgert": "edgert", "edgert.kernels": "kernels", "edgert.deploy": "deploy"},
     ext_modules=native_extensions(),
     cmdclass={"build_ext": BuildNative},
 )

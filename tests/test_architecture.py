@@ -43,6 +43,9 @@ ARROWS = {
     "edgert.cli": ("edgert", "edgert.model", "edgert.session", "edgert.plan", "edgert.format", "edgert.graph",
                    "edgert.macs", "edgert.optional", "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned",
                    "edgert.messages", "kernels.tiers", "kernels.native"),
+    "edgert.cli.deploy": ("edgert.cli", "deploy"),
+    "deploy": ("edgert.format",),
+    "deploy.board": (),  # sent to the board alone
     "edgert.cli.convert": ("edgert.cli", "edgert.convert", "edgert.format"),
     "kernels.tiers": ("kernels.cpu", "kernels.native"),
     "kernels.cpu": ("kernels.native",),
@@ -83,7 +86,7 @@ LONGER = {}  # path -> why one file is better than two
 
 
 def modules():
-    for top in ("edgert", "kernels"):
+    for top in ("edgert", "kernels", "deploy"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -112,8 +115,8 @@ def imports(path, name):
 
 
 def ours(module):
-    """`edgert.kernels` is the installed name of the folder kernels/."""
-    return module.removeprefix("edgert.") if module.startswith("edgert.kernels") else module
+    """`edgert.kernels` and `edgert.deploy` are the installed names of the folders kernels/ and deploy/."""
+    return module.removeprefix("edgert.") if module.startswith(("edgert.kernels", "edgert.deploy")) else module
 
 
 def is_module(name):
@@ -132,7 +135,7 @@ def test_imports_follow_the_arrows(name, path):
     foreign = FOREIGN.get(unit(name, FOREIGN), set())
     for imported, _ in imports(path, name):
         top = imported.split(".")[0]
-        if top in ("edgert", "kernels"):
+        if top in ("edgert", "kernels", "deploy"):
             target = unit(imported, ARROWS)
             allowed = target in (home, "edgert.errors", *ARROWS[home]) or (
                 target == "kernels" and home.startswith("kernels")
@@ -185,7 +188,7 @@ def test_the_device_core_imports_nothing_slow_at_the_top(module):
 
 def sources():
     suffixes = (".py", ".pyx", ".pxi", ".pxd", ".h", ".js", ".css")
-    for top in ("edgert", "kernels", "models", "tests", "tools"):
+    for top in ("edgert", "kernels", "deploy", "models", "tests", "tools"):
         yield from (path for path in sorted((ROOT / top).rglob("*")) if path.suffix in suffixes and path.is_file())
 
 

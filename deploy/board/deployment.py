@@ -1,0 +1,124 @@
+"""A release from its parts to confirmed service, and the way back from every step."""
+
+import sys
+import time
+
+from .commands import Refused, say
+from .store import PROGRAM
+
+_START_S = 120  # the longest that a unit may take to be ready
+
+
+class Deployment:
+    """store: a Store. service: a Service."""
+
+    def __init__(self, store, service):
+        self.store, self.service = store, service
+
+    def apply(self, spec, health_s):
+        """Install, test, switch, start, watch, confirm; on any failure back to what ran before.
+
+        spec: model (SHA-256), venv (key), wheels (list of [name, SHA-256]), offline (take no package from elsewhere),
+        files (name -> text: the units and what they read), units (those to start), about (what `status` shows),
+        insist (try a model that failed before). health_s: seconds that the units must stay up.
+        Raises: Refused.
+        """
+        begun = time.monotonic()
+        self.recover()
+        earlier = self.store.refused().get(spec["model"])
+        if earlier and not spec["insist"]:
+            raise Refused(f"this model failed here before: {earlier} (--insist tries it again)")
+        old = self.store.current()
+        if self._runs(spec):
+            return {"release": old, "unchanged": True}
+        made = self.store.make_venv(spec["venv"], spec["wheels"], spec["offline"])
+        say(step="install", text="a new environment" if made else "environment reused")
+        new = self.store.make_release(spec)
+        try:
+            self._put_in_service(old, new, health_s)
+        except BaseException as error:
+            self._undo(old, new, error)
+            raise
+        self._confirm()
+        self.store.retire()
+        return {"release": new, "previous": old, "seconds": round(time.monotonic() - begun, 1)}
+
+    def _runs(self, spec):
+        """Whether the current release is this one, and up."""
+        now = self.store.spec(self.store.current())
+        same = all(now.get(part) == spec[part] for part in ("model", "venv", "files", "units"))
+        return same and all(self.service.state(unit).get("ActiveState") == "active" for unit in spec["units"])
+
+    def _put_in_service(self, old, new, health_s):
+        say(step="self-test", text=_golden_text(self.store.test_release(new)))
+        self.store.set_pending(old, new)
+        recover = [sys.executable, self.store.path(PROGRAM), "--root", self.store.root, "recover"]
+        self.service.arm_guard(health_s + _START_S, recover)
+        self.store.switch(new)
+        say(step="switch", text=f"{old or 'nothing'} -> {new}")
+        units = self.service.follow_current()
+        self.service.start(units)
+        say(step="start", text=", ".join(units))
+        self.service.watch(units, health_s)
+        say(step="health", text=f"{health_s:g} s without a fault")
+
+    def _confirm(self):
+        self.store.clear_pending()
+        self.service.disarm_guard()
+
+    def _undo(self, old, new, error=None):
+        """Back to `old` as it was, without `new`; remembers a model that was refused."""
+        if isinstance(error, Refused):
+            self.store.refuse(self.store.spec(new)["model"], str(error))
+        if self.store.current() != old:
+            self.store.switch(old)
+            self.service.start(self.service.follow_current())
+            say(step="back", text=f"{old or 'nothing'} runs again")
+        if new in self.store.releases():
+            self.store.delete_release(new)
+        self._confirm()
+
+    def recover(self):
+        """Undo a switch that nobody confirmed; delete what an interrupted deployment left. Returns: that switch."""
+        pending = self.store.pending()
+        if pending:
+            self._undo(pending["old"], pending["new"])
+        self.store.tidy()
+        return pending
+
+    def rollback(self, health_s):
+        """Go back to the release before the current one, after its self-test. Raises: Refused."""
+        self.recover()
+        now = self.store.current()
+        before = [name for name in self.store.releases() if now and name < now]
+        if not before:
+            raise Refused(f"there is no release before {now or 'the first'}")
+        self.store.test_release(before[-1])
+        self.store.switch(before[-1])
+        units = self.service.follow_current()
+        self.service.start(units)
+        self.service.watch(units, health_s)
+        self.store.delete_release(now)
+        return {"release": before[-1], "previous": now}
+
+    def remove(self):
+        """Stop the units and forget every release; the store's folder is the caller's to delete."""
+        self.store.switch(None)
+        self.service.follow_current()
+
+    def status(self):
+        """What runs, what could run again, and what failed."""
+        now = self.store.current()
+        return {
+            "current": now,
+            "releases": [{"name": name, **self.store.spec(name)["about"]} for name in self.store.releases()],
+            "units": {unit: self.service.state(unit) for unit in self.store.spec(now).get("units", [])},
+            "pending": self.store.pending(),
+            "refused": self.store.refused(),
+        }
+
+
+def _golden_text(found):
+    counts = found["golden_checked"]
+    said = [f"{count} golden answers bit for bit on {tier}" for tier, count in counts.items() if count]
+    return ", ".join(said) or "the file is whole; it has no golden answers"

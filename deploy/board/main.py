@@ -1,0 +1,92 @@
+"""The board's side of `edgert deploy`: one zip file sent over ssh, standard library only, Python 3.9 or newer.
+
+    python3 edgert-board.pyz [--root /opt/edgert] VERB ...
+
+Each verb prints JSON lines; the last has "ok". A release is made aside, tested, and becomes the current one by the
+rename of one symlink: a power cut at any moment leaves the old release or the new one and nothing between.
+
+    /opt/edgert/
+      blobs/SHA256            files as they were sent (model, wheels); SHA256.part while one is on its way
+      venvs/KEY/              one per set of wheels and Python; whole once it has the file `complete`
+      releases/0007-1a2b3c4d/ model.bin, the units and what they read, venv -> ../../venvs/KEY, release.json
+      current -> releases/... what the units in /etc/systemd/system point into
+      pending.json            a switch that is not confirmed yet
+      refused.json            models that failed here, by SHA-256, with the reason
+      edgert-board.pyz        this program, for recovery
+
+`recover` runs at the start of each deployment, at boot (edgert-recover.service), and from a timer that a switch arms
+and its confirmation disarms.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+from . import preflight
+from .commands import Refused, say
+from .deployment import Deployment
+from .service import Service
+from .store import Store
+
+
+def main(argv=None):
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the connection may go: what was begun is finished
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        say(ok=True, **(answer(args) or {}))
+    except Refused as error:
+        say(ok=False, error=str(error))
+        return 1
+    except (OSError, subprocess.SubprocessError) as error:
+        say(ok=False, error=f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description="The board's side of `edgert deploy`.")
+    parser.add_argument("--root", default="/opt/edgert")
+    parser.add_argument("--units", default="/etc/systemd/system")
+    parser.add_argument("--systemctl", default="systemctl")
+    parser.add_argument("--systemd-run", default="systemd-run")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("have").add_argument("sha256", nargs="*")
+    receive = verbs.add_parser("receive")
+    receive.add_argument("sha256")
+    receive.add_argument("size", type=int)
+    receive.add_argument("offset", type=int)
+    for verb in ("apply", "rollback"):
+        verbs.add_parser(verb).add_argument("--health", type=float, default=10.0)
+    for verb in ("preflight", "recover", "status", "remove"):
+        verbs.add_parser(verb)
+    return parser
+
+
+def answer(args):
+    """What a verb found or did, as the fields of its last line."""
+    store = Store(args.root)
+    if args.verb == "preflight":
+        return preflight.facts(store.root)
+    service = Service(store, args.units, args.systemctl.split(), args.systemd_run.split())
+    deployment = Deployment(store, service)
+    if args.verb == "status":
+        return deployment.status()
+    store.prepare()
+    if args.verb == "have":
+        return {"have": {sha256: store.have(sha256) for sha256 in args.sha256}}
+    if args.verb == "receive":
+        return store.receive(args.sha256, args.size, args.offset, sys.stdin.buffer)
+    with store.locked():
+        if args.verb == "apply":
+            store.keep_program(sys.argv[0])
+            return deployment.apply(json.load(sys.stdin), args.health)
+        if args.verb == "rollback":
+            return deployment.rollback(args.health)
+        if args.verb == "recover":
+            return {"undone": deployment.recover()}
+        deployment.remove()
+        return shutil.rmtree(store.root)

@@ -1,0 +1,55 @@
+"""What stands in the way of a deployment, judged from what a board says of itself, with the mend for each."""
+
+LEAST_PYTHON = (3, 11)
+SPARE_BYTES = 200 << 20  # an environment with NumPy, and room to work
+CLOCK_S = 300
+
+
+def findings(facts, camera, need_bytes, now):
+    """Sentences for what would fail on the board of `facts`; an empty list if nothing would.
+
+    camera: whether frames are to be read there. need_bytes: what is sent. now: this machine's clock, s since 1970.
+    """
+    checks = (_processor, _python, _system, _disk, _clock) + ((_camera,) if camera else ())
+    return [trouble for check in checks for trouble in check(facts, need_bytes, now)]
+
+
+def _processor(facts, need_bytes, now):
+    if facts["bits"] != 64:
+        yield f"its Python has {facts['bits']} bits: install the 64-bit Raspberry Pi OS"
+    elif facts["machine"] not in ("aarch64", "x86_64"):
+        yield f"it is a {facts['machine']}: edgert's kernels run on aarch64 and x86_64"
+
+
+def _python(facts, need_bytes, now):
+    version = tuple(facts["python"])
+    if version[:2] < LEAST_PYTHON:
+        yield f"it has Python {'.'.join(map(str, version))}, 3.11 is needed: Raspberry Pi OS Bookworm or newer has it"
+    if not facts["venv"]:
+        yield "its Python cannot make virtual environments: sudo apt install python3-venv"
+
+
+def _system(facts, need_bytes, now):
+    if not facts["systemd"]:
+        yield "systemd does not run there: deploy needs it to start and watch the service"
+
+
+def _disk(facts, need_bytes, now):
+    need = need_bytes + SPARE_BYTES
+    if facts["disk_free"] < need:
+        yield f"its disk has {facts['disk_free'] >> 20:,} MB left, {need >> 20:,} are needed: free some space there"
+
+
+def _clock(facts, need_bytes, now):
+    skew = facts["clock"] - now
+    if abs(skew) > CLOCK_S:
+        way = "ahead of" if skew > 0 else "behind"
+        yield f"its clock is {abs(skew):,.0f} s {way} this machine's: sudo timedatectl set-ntp true"
+
+
+def _camera(facts, need_bytes, now):
+    if not facts["video"] and not facts["picamera2"]:
+        yield (
+            "it has no camera: check the cable, then `rpicam-hello --list-cameras`; "
+            "sudo apt install python3-picamera2 for a Pi camera"
+        )

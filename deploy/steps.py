@@ -1,0 +1,131 @@
+"""A deployment as the desktop sees it: look, send what is missing, let the board install, test and switch."""
+
+import hashlib
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from edgert.deploy import wheels
+from edgert.deploy.findings import findings
+from edgert.errors import DeployError
+
+KINDS = ("camera", "prompt")
+_UNITS = Path(__file__).parent / "units"
+_RECOVERY = "edgert-recover.service"
+
+
+class Parcel:
+    """What is to run: files by SHA-256, and the specification of the release (see board/deployment.py)."""
+
+    def __init__(self, model, kind, wheel_folder, facts, options=""):
+        self.kind, self.paths = kind, {}
+        chosen = wheels.fitting(wheel_folder, facts)
+        named = [[path.name, self._add(path)] for path in chosen]
+        python = "{}.{}".format(*facts["python"])
+        key = hashlib.sha256(json.dumps([python, named]).encode()).hexdigest()[:16]
+        # Without the wheels of the packages that it needs, the board takes these from its own system or from PyPI.
+        offline = _carries_dependencies(named, facts)
+        model = Path(model)
+        self.spec = {
+            "model": self._add(model),
+            "venv": key,
+            "wheels": named,
+            "offline": offline,
+            "files": _files(kind, options),
+            "units": [f"edgert-{kind}.service"],
+            "about": {"model": model.name, "kind": kind, "edgert": chosen[0].name.split("-")[1], "python": python},
+            "insist": False,
+        }
+
+    def _add(self, path):
+        digest = sha256_of(path)
+        self.paths[digest] = path
+        return digest
+
+    @property
+    def nbytes(self):
+        return sum(path.stat().st_size for path in self.paths.values())
+
+
+def _carries_dependencies(named, facts):
+    sent = {name.split("-")[0].lower() for name, _ in named}
+    installed = {"pillow" if name == "PIL" else name for name in facts["packages"]}
+    return {"numpy", "psutil", "pillow"} <= sent | installed
+
+
+def _files(kind, options):
+    unit = f"edgert-{kind}.service"
+    text = {name: (_UNITS / name).read_text() for name in (unit, _RECOVERY)}
+    return text | {f"{kind}.env": f"EDGERT_{kind.upper()}_OPTIONS={options}\n"}
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_model(model, kind):
+    """Raises: ModelFormatError if the file is damaged, DeployError if it is not for this kind of service."""
+    from edgert.format import reader
+
+    reader.verify(model)
+    task = reader.read(model).graph.metadata.task
+    if (task == "generate") != (kind == "prompt"):
+        wanted = "prompt" if task == "generate" else "camera"
+        raise DeployError(f"{model}: its task is {task or 'unknown'!r}, which is served with --{wanted}, not --{kind}")
+
+
+def deploy(host, model, kind, *, wheel_folder, say, options="", health_s=10.0, insist=False, dry_run=False):
+    """Put `model` on `host` as a service of `kind` ("camera" or "prompt"); gives what the board answered.
+
+    host: a Host. say: function of (step, text), called as each step is done. Raises: DeployError; the board then runs
+    what it ran before.
+    """
+    check_model(model, kind)
+    host.send_program()
+    facts = host.call("preflight")
+    parcel = Parcel(model, kind, wheel_folder, facts, options)
+    parcel.spec["insist"] = insist
+    troubles = findings(facts, kind == "camera", parcel.nbytes, time.time())
+    if troubles:
+        raise DeployError(f"{host.name} is not ready: " + "; ".join(troubles))
+    say("preflight", f"{facts['board'] or facts['machine']}, Python {'.'.join(map(str, facts['python']))}, "
+        f"{facts['disk_free'] >> 20:,} MB free")  # fmt: skip
+    missing = _missing(host, parcel)
+    to_send = sum(parcel.paths[digest].stat().st_size - offset for digest, offset in missing.items())
+    if dry_run:
+        say("transfer", f"{to_send:,} of {parcel.nbytes:,} bytes would be sent; nothing was changed")
+        return {"dry_run": True, "to_send": to_send}
+    for digest, offset in missing.items():
+        _send(host, parcel.paths[digest], digest, offset)
+    say("transfer", f"{to_send:,} of {parcel.nbytes:,} bytes sent, the rest was there")
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(parcel.spec).encode())
+        file.seek(0)
+        return host.call(
+            "apply", "--health", str(health_s), stdin=file, heard=lambda line: say(line["step"], line["text"])
+        )
+
+
+def _missing(host, parcel):
+    """SHA-256 -> bytes already there, of the files that are not whole on the board."""
+    have = host.call("have", *parcel.paths)["have"]
+    return {digest: there for digest, there in have.items() if there != "whole"}
+
+
+def _send(host, path, digest, offset):
+    """The rest of one file; once more from the start if what was there had been damaged."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        file.seek(offset)
+        try:
+            host.call("receive", digest, str(size), str(offset), stdin=file)
+        except DeployError:
+            if not offset:
+                raise
+            file.seek(0)
+            host.call("receive", digest, str(size), "0", stdin=file)

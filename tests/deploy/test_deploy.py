@@ -1,0 +1,219 @@
+"""Deployments to a board on this machine: what runs afterwards, and what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from fake_board import FakeBoard, make_wheel
+
+from edgert.deploy import steps, wheels
+from edgert.deploy.findings import findings
+from edgert.errors import DeployError, ModelFormatError
+
+READY = {
+    "machine": "aarch64", "bits": 64, "python": [3, 11, 2], "glibc": "2.36", "venv": True, "root": True,
+    "systemd": True, "disk_free": 8 << 30, "clock": 1000.0, "video": ["video0"], "picamera2": True,
+    "packages": ["numpy", "psutil", "PIL"], "board": "Raspberry Pi 4 Model B",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fresh_board(tmp_path_factory):
+    """One board for all tests of this file: the first deployment makes its environment, the others reuse it."""
+    return FakeBoard(tmp_path_factory.mktemp("board"))
+
+
+@pytest.fixture
+def board(fresh_board, tmp_path):
+    """The board with GOOD deployed."""
+    put(fresh_board, tmp_path, b"GOOD model")
+    return fresh_board
+
+
+def put(board, folder, model, **options):
+    path = folder / "model.bin"
+    path.write_bytes(model)
+    said = []
+    with board.host() as host, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "check_model", lambda model, kind: None)  # models here are short texts
+        patch.setattr(steps, "findings", lambda *_: [])
+        answer = steps.deploy(
+            host,
+            path,
+            "camera",
+            wheel_folder=board.wheels,
+            health_s=0.1,
+            say=lambda *step: said.append(step),
+            **options,
+        )
+    return answer, [step for step, _ in said]
+
+
+def test_a_first_model_that_fails_leaves_no_unit_and_one_that_does_not_runs(fresh_board, tmp_path):
+    with pytest.raises(DeployError, match="failed because"):
+        put(fresh_board, tmp_path, b"FAIL at once")
+    assert fresh_board.running() is None
+    assert not list(fresh_board.units.iterdir())
+    answer, said = put(fresh_board, tmp_path, b"GOOD first")
+    assert said == ["preflight", "transfer", "install", "self-test", "switch", "start", "health"]
+    assert answer["previous"] is None
+    assert fresh_board.running() == (answer["release"], b"GOOD first", "active")
+    assert not fresh_board.leftovers()
+
+
+def test_a_second_model_sends_only_the_model_and_keeps_the_first_to_go_back_to(board, tmp_path):
+    before = board.running()
+    answer, _ = put(board, tmp_path, b"GOOD second", dry_run=True)
+    assert answer["to_send"] == len(b"GOOD second")
+    put(board, tmp_path, b"GOOD second")
+    assert board.running()[1] == b"GOOD second"
+    with board.host() as host:
+        host.send_program()
+        host.call("rollback", "--health", "0.1")
+    assert board.running() == before
+    assert not board.leftovers()
+
+
+def test_the_same_model_again_changes_nothing(board, tmp_path):
+    before = board.running()
+    answer, said = put(board, tmp_path, b"GOOD model")
+    assert answer["unchanged"]
+    assert said == ["preflight", "transfer"]
+    assert board.running() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [(b"FAIL", "failed because"), (b"LOOP", "restarted within"), (b"GOLDEN", "differs in 3 of 10 bytes")],
+)
+def test_a_model_that_fails_is_undone_and_remembered(board, tmp_path, model, complaint):
+    before = board.running()
+    with pytest.raises(DeployError, match=complaint):
+        put(board, tmp_path, model)
+    assert board.running() == before
+    assert not board.leftovers()
+    with pytest.raises(DeployError, match="failed here before"):
+        put(board, tmp_path, model)
+    with pytest.raises(DeployError, match=complaint):
+        put(board, tmp_path, model, insist=True)
+    assert board.running() == before
+
+
+def test_a_transfer_goes_on_where_it_broke_off_and_mends_what_was_damaged(board, tmp_path):
+    model = b"GOOD " + bytes(100_000)
+    path = tmp_path / "long.bin"
+    path.write_bytes(model)
+    part = board.root / "blobs" / (steps.sha256_of(path) + ".part")
+    part.write_bytes(model[:60_000])
+    assert put(board, tmp_path, model, dry_run=True)[0]["to_send"] == 40_005
+    part.write_bytes(b"x" * 60_000)
+    put(board, tmp_path, model)
+    assert board.running()[1] == model
+
+
+def test_two_deployments_at_once_do_not_mix(board, tmp_path):
+    holder = "import fcntl,sys,time; f=open(sys.argv[1],'a'); fcntl.flock(f,2); print(flush=True); time.sleep(9)"
+    with subprocess.Popen([sys.executable, "-c", holder, board.root / "lock"], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(DeployError, match="another deployment is at work"):
+            put(board, tmp_path, b"GOOD other")
+        process.kill()
+
+
+def test_an_unconfirmed_switch_is_undone_by_recover(board, tmp_path):
+    before = board.running()
+    put(board, tmp_path, b"GOOD unconfirmed")
+    (board.root / "pending.json").write_text(json.dumps({"old": before[0], "new": board.running()[0]}))
+    with board.host() as host:
+        host.send_program()
+        assert host.call("recover")["undone"]["old"] == before[0]
+    assert board.running() == before
+    assert not board.leftovers()
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.15, 0.25, 0.4])
+def test_killed_at_any_point_the_board_has_the_old_release_or_the_new_one(board, tmp_path, delay):
+    models = {b"GOOD model", b"GOOD next %d" % (delay * 100)}
+    path = tmp_path / "model.bin"
+    path.write_bytes(max(models))
+    with board.host() as host:
+        put_in_background(host, board, path, delay)
+        assert board.running()[1] in models
+        host.call("recover")
+    assert board.running()[1] in models
+    assert board.running()[2] == "active"
+    assert not board.leftovers()
+
+
+def put_in_background(host, board, path, delay):
+    """Start the board's side of a deployment and kill it, with its children, after `delay` seconds."""
+    host.send_program()
+    parcel = steps.Parcel(path, "camera", board.wheels, host.call("preflight"))
+    for digest, offset in steps._missing(host, parcel).items():
+        steps._send(host, parcel.paths[digest], digest, offset)
+    command = [sys.executable, host.program, *host.options, "apply", "--health", "0.1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        process.stdin.write(json.dumps(parcel.spec).encode())
+        process.stdin.close()
+        time.sleep(min(delay, 0.1))
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_every_trouble_of_a_board_is_named_with_its_mend():
+    assert findings(READY, True, 1000, 1000.0) == []
+    bad = READY | {"bits": 32, "python": [3, 9, 2], "venv": False, "systemd": False, "disk_free": 0, "clock": 9e9,
+                   "video": [], "picamera2": False}  # fmt: skip
+    said = "; ".join(findings(bad, True, 1000, 1000.0))
+    for words in (
+        "64-bit Raspberry Pi OS",
+        "Python 3.9.2",
+        "python3-venv",
+        "systemd",
+        "0 MB left",
+        "ahead of",
+        "camera",
+    ):
+        assert words in said
+    assert "no camera" not in "; ".join(findings(bad, False, 1000, 1000.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("edgert-0.1.0-cp311-cp311-manylinux_2_17_aarch64.whl", True),
+        ("edgert-0.1.0-cp313-cp313-manylinux_2_17_aarch64.whl", False),
+        ("edgert-0.1.0-cp311-cp311-manylinux_2_39_aarch64.whl", False),
+        ("edgert-0.1.0-cp311-cp311-linux_x86_64.whl", False),
+        ("numpy-2.4.6-cp311-cp311-manylinux2014_aarch64.manylinux_2_17_aarch64.whl", True),
+        ("psutil-7.0-cp36-abi3-manylinux2014_aarch64.whl", True),
+        ("paho_mqtt-2.1-py3-none-any.whl", True),
+        ("old-1.0-py2-none-any.whl", False),
+        ("not a wheel.whl", False),
+    ],
+)
+def test_wheels_are_chosen_as_pip_would(name, fits):
+    assert wheels.fits(name, READY) == fits
+
+
+def test_a_missing_wheel_is_said_with_the_command_that_makes_it(tmp_path):
+    make_wheel(tmp_path, "1.0").rename(tmp_path / "edgert-1.0-cp313-cp313-linux_aarch64.whl")
+    with pytest.raises(DeployError, match=r"no edgert wheel for Python 3\.11 on aarch64 \(`make wheels`"):
+        wheels.fitting(tmp_path, READY)
+
+
+def test_a_damaged_model_never_leaves_the_desktop(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelFormatError):
+        steps.check_model(path, "camera")
+
+
+def test_a_host_that_is_an_option_is_no_host():
+    from edgert.deploy.host import Host
+
+    with pytest.raises(DeployError, match="is no host"):
+        Host("-oProxyCommand=evil")
