@@ -1,1 +1,1 @@
-"""Deployment over ssh, on the desktop. `board/` is what runs on the other side; `units/` what systemd gets there."""
+"""Deployment over ssh, from the desktop. `board/` is what runs on the other side."""

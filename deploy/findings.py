@@ -5,12 +5,12 @@ SPARE_BYTES = 200 << 20  # an environment with NumPy, and room to work
 CLOCK_S = 300
 
 
-def findings(facts, camera, need_bytes, now):
+def findings(facts, service, need_bytes, now):
     """Sentences for what would fail on the board of `facts`; an empty list if nothing would.
 
-    camera: whether frames are to be read there. need_bytes: what is sent. now: this machine's clock, s since 1970.
+    service: whether systemd is to run something. need_bytes: what is sent. now: this machine's clock, s since 1970.
     """
-    checks = (_processor, _python, _system, _disk, _clock) + ((_camera,) if camera else ())
+    checks = (_processor, _python, _disk, _clock) + ((_system,) if service else ())
     return [trouble for check in checks for trouble in check(facts, need_bytes, now)]
 
 
@@ -45,11 +45,3 @@ def _clock(facts, need_bytes, now):
     if abs(skew) > CLOCK_S:
         way = "ahead of" if skew > 0 else "behind"
         yield f"its clock is {abs(skew):,.0f} s {way} this machine's: sudo timedatectl set-ntp true"
-
-
-def _camera(facts, need_bytes, now):
-    if not facts["video"] and not facts["picamera2"]:
-        yield (
-            "it has no camera: check the cable, then `rpicam-hello --list-cameras`; "
-            "sudo apt install python3-picamera2 for a Pi camera"
-        )

@@ -10,32 +10,28 @@ from edgert.deploy import wheels
 from edgert.deploy.findings import findings
 from edgert.errors import DeployError
 
-KINDS = ("camera", "prompt")
-_UNITS = Path(__file__).parent / "units"
-_RECOVERY = "edgert-recover.service"
-
 
 class Parcel:
-    """What is to run: files by SHA-256, and the specification of the release (see board/deployment.py)."""
+    """What is to run: files by SHA-256, and the specification of the release (see board/deployment.py).
 
-    def __init__(self, model, kind, wheel_folder, facts, options=""):
-        self.kind, self.paths = kind, {}
+    files: name -> text of what lies beside the model. units: those of `files` that systemd is to run.
+    """
+
+    def __init__(self, model, wheel_folder, facts, files=None, units=(), insist=False):
+        self.paths = {}
         chosen = wheels.fitting(wheel_folder, facts)
         named = [[path.name, self._add(path)] for path in chosen]
         python = "{}.{}".format(*facts["python"])
-        key = hashlib.sha256(json.dumps([python, named]).encode()).hexdigest()[:16]
-        # Without the wheels of the packages that it needs, the board takes these from its own system or from PyPI.
-        offline = _carries_dependencies(named, facts)
         model = Path(model)
         self.spec = {
             "model": self._add(model),
-            "venv": key,
+            "venv": hashlib.sha256(json.dumps([python, named]).encode()).hexdigest()[:16],
             "wheels": named,
-            "offline": offline,
-            "files": _files(kind, options),
-            "units": [f"edgert-{kind}.service"],
-            "about": {"model": model.name, "kind": kind, "edgert": chosen[0].name.split("-")[1], "python": python},
-            "insist": False,
+            "offline": _carries_dependencies(named, facts),
+            "files": files or {},
+            "units": list(units),
+            "about": {"model": model.name, "edgert": chosen[0].name.split("-")[1], "python": python},
+            "insist": insist,
         }
 
     def _add(self, path):
@@ -49,15 +45,10 @@ class Parcel:
 
 
 def _carries_dependencies(named, facts):
+    """Whether the board needs nothing from PyPI: what edgert imports is sent along or is there already."""
     sent = {name.split("-")[0].lower() for name, _ in named}
     installed = {"pillow" if name == "PIL" else name for name in facts["packages"]}
     return {"numpy", "psutil", "pillow"} <= sent | installed
-
-
-def _files(kind, options):
-    unit = f"edgert-{kind}.service"
-    text = {name: (_UNITS / name).read_text() for name in (unit, _RECOVERY)}
-    return text | {f"{kind}.env": f"EDGERT_{kind.upper()}_OPTIONS={options}\n"}
 
 
 def sha256_of(path):
@@ -68,29 +59,24 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def check_model(model, kind):
-    """Raises: ModelFormatError if the file is damaged, DeployError if it is not for this kind of service."""
+def check_model(model):
+    """Raises: ModelFormatError if the file is damaged."""
     from edgert.format import reader
 
     reader.verify(model)
-    task = reader.read(model).graph.metadata.task
-    if (task == "generate") != (kind == "prompt"):
-        wanted = "prompt" if task == "generate" else "camera"
-        raise DeployError(f"{model}: its task is {task or 'unknown'!r}, which is served with --{wanted}, not --{kind}")
 
 
-def deploy(host, model, kind, *, wheel_folder, say, options="", health_s=10.0, insist=False, dry_run=False):
-    """Put `model` on `host` as a service of `kind` ("camera" or "prompt"); gives what the board answered.
+def deploy(host, model, *, wheel_folder, say, health_s=0.0, insist=False, dry_run=False, files=None, units=()):
+    """Put `model` and edgert on `host`; gives what the board answered.
 
-    host: a Host. say: function of (step, text), called as each step is done. Raises: DeployError; the board then runs
-    what it ran before.
+    host: a Host. say: function of (step, text), called as each step is done. files, units: see Parcel; units must stay
+    up for `health_s` seconds. Raises: DeployError; the board then has, and runs, what it had before.
     """
-    check_model(model, kind)
+    check_model(model)
     host.send_program()
     facts = host.call("preflight")
-    parcel = Parcel(model, kind, wheel_folder, facts, options)
-    parcel.spec["insist"] = insist
-    troubles = findings(facts, kind == "camera", parcel.nbytes, time.time())
+    parcel = Parcel(model, wheel_folder, facts, files, units, insist)
+    troubles = findings(facts, bool(units), parcel.nbytes, time.time())
     if troubles:
         raise DeployError(f"{host.name} is not ready: " + "; ".join(troubles))
     say("preflight", f"{facts['board'] or facts['machine']}, Python {'.'.join(map(str, facts['python']))}, "

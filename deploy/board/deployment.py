@@ -1,4 +1,4 @@
-"""A release from its parts to confirmed service, and the way back from every step."""
+"""A release from its parts to confirmed use, and the way back from every step."""
 
 import sys
 import time
@@ -57,10 +57,11 @@ class Deployment:
         self.store.switch(new)
         say(step="switch", text=f"{old or 'nothing'} -> {new}")
         units = self.service.follow_current()
-        self.service.start(units)
-        say(step="start", text=", ".join(units))
-        self.service.watch(units, health_s)
-        say(step="health", text=f"{health_s:g} s without a fault")
+        if units:
+            self.service.start(units)
+            say(step="start", text=", ".join(units))
+            self.service.watch(units, health_s)
+            say(step="health", text=f"{health_s:g} s without a fault")
 
     def _confirm(self):
         self.store.clear_pending()
@@ -120,5 +121,5 @@ class Deployment:
 
 def _golden_text(found):
     counts = found["golden_checked"]
-    said = [f"{count} golden answers bit for bit on {tier}" for tier, count in counts.items() if count]
+    said = [f"{count} of {count} golden answers bit for bit on {tier}" for tier, count in counts.items() if count]
     return ", ".join(said) or "the file is whole; it has no golden answers"

@@ -8,14 +8,13 @@ rename of one symlink: a power cut at any moment leaves the old release or the n
     /opt/edgert/
       blobs/SHA256            files as they were sent (model, wheels); SHA256.part while one is on its way
       venvs/KEY/              one per set of wheels and Python; whole once it has the file `complete`
-      releases/0007-1a2b3c4d/ model.bin, the units and what they read, venv -> ../../venvs/KEY, release.json
-      current -> releases/... what the units in /etc/systemd/system point into
+      releases/0007-1a2b3c4d/ model.bin, units if any, venv -> ../../venvs/KEY, release.json
+      current -> releases/... what users, and units in /etc/systemd/system, point into
       pending.json            a switch that is not confirmed yet
       refused.json            models that failed here, by SHA-256, with the reason
       edgert-board.pyz        this program, for recovery
 
-`recover` runs at the start of each deployment, at boot (edgert-recover.service), and from a timer that a switch arms
-and its confirmation disarms.
+`recover` runs at the start of each deployment and from a timer that a switch arms and its confirmation disarms.
 """
 
 import argparse

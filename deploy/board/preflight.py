@@ -24,8 +24,6 @@ def facts(root="/opt/edgert"):
         "systemd": os.path.isdir("/run/systemd/system"),
         "disk_free": shutil.disk_usage(folder).free,
         "clock": time.time(),
-        "video": sorted(name for name in os.listdir("/dev") if name.startswith("video")),
-        "picamera2": find_spec("picamera2") is not None,
         "packages": [name for name in ("numpy", "psutil", "PIL") if find_spec(name)],
         "board": _first_line("/proc/device-tree/model").strip("\0"),
     }

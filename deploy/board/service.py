@@ -9,6 +9,7 @@ import time
 
 from .commands import Refused, run
 
+_SYSTEMD = "/run/systemd/system"
 GUARD = "edgert-deploy-guard"
 _LOOK_EVERY_S = 0.5
 
@@ -21,12 +22,14 @@ class Service:
 
     def follow_current(self):
         """Link the current release's units, stop and unlink those it no longer has. Returns: their names."""
-        wanted = self.store.spec(self.store.current()).get("units", [])
-        for name in set(self._linked()) - set(wanted):
+        wanted, linked = self.store.spec(self.store.current()).get("units", []), self._linked()
+        if not wanted and not linked:
+            return []
+        for name in set(linked) - set(wanted):
             self.control("disable", "--now", name, check=False)
             with contextlib.suppress(FileNotFoundError):  # `disable` removes the link of a linked unit
                 os.unlink(os.path.join(self.units, name))
-        for name in set(wanted) - set(self._linked()):
+        for name in set(wanted) - set(linked):
             os.symlink(self.store.path("current", name), os.path.join(self.units, name))
         self.control("daemon-reload")
         return wanted
@@ -34,7 +37,11 @@ class Service:
     def _linked(self):
         """Names of the units that are symlinks into `current`, also where it points to nothing."""
         inside = self.store.path("current") + os.sep
-        paths = {name: os.path.join(self.units, name) for name in os.listdir(self.units)}
+        paths = (
+            {name: os.path.join(self.units, name) for name in os.listdir(self.units)}
+            if os.path.isdir(self.units)
+            else {}
+        )
         return [name for name, path in paths.items() if os.path.islink(path) and os.readlink(path).startswith(inside)]
 
     def start(self, units):
@@ -70,9 +77,9 @@ class Service:
     def arm_guard(self, seconds, command):
         """A timer that runs `command` if this process does not live to disarm it."""
         self.disarm_guard()
-        if self.systemd_run:
+        if self.systemd_run and os.path.isdir(_SYSTEMD):
             run(*self.systemd_run, f"--unit={GUARD}", "--collect", f"--on-active={seconds:g}", *command, check=False)
 
     def disarm_guard(self):
-        if self.systemd_run:
+        if self.systemd_run and os.path.isdir(_SYSTEMD):
             self.control("stop", f"{GUARD}.timer", check=False)

@@ -1,4 +1,4 @@
-"""`edgert deploy`: put a model on a board over ssh as a service, watch it, and go back."""
+"""`edgert deploy`: put edgert and a model on a board over ssh, prove it there, and go back."""
 
 import shlex
 import sys
@@ -7,30 +7,27 @@ from edgert.cli.options import add_json
 from edgert.errors import InputError
 
 EXAMPLE = """
-edgert deploy pi@raspberrypi.local model.bin --camera
-edgert deploy pi@raspberrypi.local shakespeare.bin --prompt --wheels wheels/
-edgert deploy --host-file boards.txt model.bin --camera
+edgert deploy pi@raspberrypi.local model.bin
+edgert deploy --host-file boards.txt model.bin --wheels wheels/
 edgert deploy status pi@raspberrypi.local
 edgert deploy rollback pi@raspberrypi.local
 """
 
-ACTIONS = ("status", "rollback", "logs", "remove")
+ACTIONS = ("status", "rollback", "remove")
+RUN_THERE = "/opt/edgert/current/venv/bin/edgert run /opt/edgert/current/model.bin"
 
 
 def configure(parser):
-    parser.add_argument("words", nargs="+", metavar="[status|rollback|logs|remove] HOST [MODEL]",
-                        help="a host as ssh knows it, and the model file to put there")  # fmt: skip
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--camera", dest="kind", action="store_const", const="camera", help="serve camera frames")
-    kind.add_argument("--prompt", dest="kind", action="store_const", const="prompt", help="serve text prompts")
-    parser.add_argument("--options", default="", metavar="TEXT", help="more options for `edgert serve` there")
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="[status|rollback|remove] HOST [MODEL]",
+        help="a host as ssh knows it, and the model file to put there",
+    )
     parser.add_argument(
         "--wheels", default="dist", metavar="DIR", help="edgert's wheel, and others to take along (dist)"
     )
     parser.add_argument("--host-file", metavar="FILE", help="one host a line; the first is the canary, a failure stops")
-    parser.add_argument(
-        "--health", type=float, default=10.0, metavar="S", help="seconds it must run without a fault (10)"
-    )
     parser.add_argument("--insist", action="store_true", help="try a model again that failed there before")
     parser.add_argument("--dry-run", action="store_true", help="look and say what would be sent; change nothing")
     parser.add_argument("--ssh", default="ssh", metavar="COMMAND", help="ssh and its options, as in 'ssh -p 2222'")
@@ -39,13 +36,7 @@ def configure(parser):
 
 def run(args):
     action = args.words.pop(0) if args.words[0] in ACTIONS else "deploy"
-    model = None
-    if action == "deploy":
-        if len(args.words) < (1 if args.host_file else 2):
-            raise InputError("a host and a model are needed: edgert deploy pi@raspberrypi.local model.bin --camera")
-        model = args.words.pop()
-        if not args.kind:
-            raise InputError("say what to serve: --camera or --prompt")
+    model = args.words.pop() if action == "deploy" else None
     hosts = _hosts(args)
     for number, name in enumerate(hosts):
         if len(hosts) > 1 and not args.json:
@@ -61,26 +52,20 @@ def _hosts(args):
             lines = [line.partition("#")[0].strip() for line in file]
         names += [line for line in lines if line]
     if not names:
-        raise InputError("no host is named")
+        raise InputError("no host is named: edgert deploy pi@raspberrypi.local model.bin")
     return names
 
 
 def _one(action, name, model, args):
     from edgert.deploy.host import Host
+    from edgert.deploy.steps import deploy
 
     with Host(name, tuple(shlex.split(args.ssh))) as host:
         if action == "deploy":
-            from edgert.deploy.steps import deploy
-
-            answer = deploy(
-                host, model, args.kind, wheel_folder=args.wheels, say=_say, options=args.options, health_s=args.health,
-                insist=args.insist, dry_run=args.dry_run,
-            )  # fmt: skip
-        elif action == "logs":
-            return _logs(host)
+            answer = deploy(host, model, wheel_folder=args.wheels, say=_say, insist=args.insist, dry_run=args.dry_run)
         else:
             host.send_program()
-            answer = host.call(action, *(["--health", str(args.health)] if action == "rollback" else []))
+            answer = host.call(action)
     _show(action, name, answer, args.json)
 
 
@@ -100,24 +85,23 @@ def _show(action, name, answer, as_json):
     elif answer.get("dry_run"):
         print(f"{name}: {answer['to_send']:,} bytes would be sent")
     elif answer.get("unchanged"):
-        print(f"{name}: {answer['release']} is this model and this software, and runs")
+        print(f"{name}: {answer['release']} is this model and this software already")
     else:
-        print(f"{name}: {answer['release']} runs" + (f", before it {answer['previous']}" if answer["previous"] else ""))
+        print(
+            f"{name}: {answer['release']} is current"
+            + (f", before it {answer['previous']}" if answer["previous"] else "")
+        )
+        print(f"  there: {RUN_THERE} ...")
 
 
 def _show_status(name, answer):
     print(f"{name}: {answer['current'] or 'nothing is deployed'}")
     for release in answer["releases"]:
         mark = "*" if release["name"] == answer["current"] else " "
-        print(f"  {mark} {release['name']}  {release['model']}  {release['kind']}  edgert {release['edgert']}")
+        print(f"  {mark} {release['name']}  {release['model']}  edgert {release['edgert']}")
     for unit, state in answer["units"].items():
         print(f"  {unit}: {state.get('ActiveState')}, {state.get('NRestarts')} restarts. {state.get('StatusText', '')}")
     if answer["pending"]:
         print(f"  a switch to {answer['pending']['new']} is not confirmed; it will be undone")
     for model, why in answer["refused"].items():
         print(f"  refused {model[:8]}: {why}")
-
-
-def _logs(host):
-    for line in host.run("journalctl --no-pager -o short-iso -n 100 -u 'edgert-*'"):
-        print(line.decode(errors="replace").rstrip("\n"))

@@ -17,7 +17,7 @@ VERBS = {
     "profile": "where the time goes, node by node",
     "tune": "choose the fastest kernels on this machine",
     "eval": "accuracy over labelled pictures",
-    "deploy": "put a model on a board over ssh, as a service",
+    "deploy": "put edgert and a model on a board over ssh",
     "doctor": "what this machine can do and what troubles it",
 }
 
