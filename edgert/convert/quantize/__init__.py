@@ -17,7 +17,7 @@ from edgert.errors import ConversionError, ModelFormatError
 __all__ = ["Record", "quantize"]
 
 
-def quantize(graph, calibration, *, observer="mse", outputs="auto", limit=samples.LIMIT, progress=None):
+def quantize(graph, calibration, *, observer="mse", outputs="auto", limit=samples.LIMIT, repair="", progress=None):
     """(int8 Graph, Record) of a validated float32 `graph`; nodes without an int8 form stay in float.
 
     calibration: a folder of pictures, an .npz file, or an iterable of arrays or tuples of arrays: `samples.load`.
@@ -32,6 +32,9 @@ def quantize(graph, calibration, *, observer="mse", outputs="auto", limit=sample
     record.warnings += data.notes
     seen = calibrate.observe(graph, data, progress and (lambda done, count: progress("calibrating", done, count)))
     recipe = Recipe(graph, calibrate.ranges(graph, seen, observer), outputs)
+    if repair:
+        from edgert.convert.quantize import rebuild
+        rebuild.rebuild(graph, recipe, data, fit=repair == "round")
     return finish(graph, recipe, record), record
 
 

@@ -14,10 +14,10 @@ from edgert.graph import Quant, Tensor
 
 def lower(graph, recipe):
     """The Draft of the int8 graph of float `graph`; tensors keep their names. recipe: a `recipe.Recipe`."""
-    return _Lowering(graph, recipe).run()
+    return Lowering(graph, recipe).run()
 
 
-class _Lowering:
+class Lowering:
     """words, real: float graph's tensor index -> index of its int8 words, of its float values, in the draft."""
 
     def __init__(self, graph, recipe):
@@ -33,10 +33,13 @@ class _Lowering:
             (self.words if tensor.dtype == "float32" else self.plain)[i] = index
             self.draft.inputs.append(index)
         for at, node in enumerate(self.graph.nodes):
-            getattr(self, f"_{self.kinds.of[at]}")(at, node)
+            self.lower_node(at, node)
         for i in self.graph.outputs:
             self.draft.outputs.append(self._output(i))
         return self.draft
+
+    def lower_node(self, at, node):
+        getattr(self, f"_{self.kinds.of[at]}")(at, node)
 
     def _output(self, i):
         if self.graph.tensors[i].dtype != "float32":
@@ -88,10 +91,10 @@ class _Lowering:
 
     def _weighted(self, at, node):
         x, out = self._words(node.inputs[0]), self._typed(node.outputs[0])
-        inputs = [x, *self._parameters(at, node, self.recipe.quants[node.inputs[0]].scale[0])]
+        inputs = [x, *self.parameters(at, node, self.recipe.quants[node.inputs[0]].scale[0])]
         self.words[node.outputs[0]] = self._emit(node.op, inputs, out, _clamped(node, out.quant), node.name)
 
-    def _parameters(self, at, node, scale_in):
+    def parameters(self, at, node, scale_in):
         """Indices of the int8 weights and the int32 bias."""
         values = self.recipe.parameters(at, node, scale_in)
         weight = self.graph.tensors[node.inputs[1]].name
