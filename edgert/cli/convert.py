@@ -40,6 +40,10 @@ def configure(parser):
     group.add_argument("--calibrate", metavar="DATA", help=typical)
     group.add_argument("--observer", choices=("minmax", "percentile", "kl", "mse"), help="how ranges are found (mse)")
     group.add_argument("--outputs", choices=("int8", "float32"), help="the type of the model's outputs (chosen)")
+    budget = "points of accuracy that may be lost (30dB: the least SQNR); repairs are tried until it holds"
+    group.add_argument("--budget", metavar="0.5", help=budget)
+    labelled = "what the budget is measured on: a folder with one folder a class, or .npz with x and y"
+    group.add_argument("--labelled", metavar="DATA", help=labelled)
     group.add_argument("--samples", type=_positive, metavar="N", help="the most inputs to calibrate with (200)")
     text = parser.add_argument_group("language models")
     text.add_argument("--weights", choices=("int8", "int4", "float"), help="how weights are stored (int8)")
@@ -70,8 +74,8 @@ def run(args):
         raise InputError("calibrate does not apply to a language model: --weights int8 needs no typical inputs")
     if args.calibrate:
         graph, record = _quantised(graph, args)
-    elif args.observer or args.outputs or args.samples:
-        raise InputError("observer, outputs and samples say how to quantise: give --calibrate with typical inputs too")
+    elif args.observer or args.outputs or args.samples or args.budget or args.labelled:
+        raise InputError("observer, outputs, samples, budget and labelled say how to quantise: give --calibrate too")
     writer.write(graph, args.output)
     summary = {
         "output": args.output,
@@ -95,7 +99,8 @@ def _quantised(graph, args):
     """(int8 graph, record) by the options given."""
     from edgert.convert import quantize
 
-    given = {"observer": args.observer, "outputs": args.outputs, "limit": args.samples}
+    given = {"observer": args.observer, "outputs": args.outputs, "limit": args.samples, "budget": args.budget}
+    given["labelled"] = args.labelled
     options = {name: value for name, value in given.items() if value is not None}
     try:
         return quantize.quantize(graph, args.calibrate, progress=_progress(), **options)

@@ -9,49 +9,82 @@ that is measured here is the accuracy of the kernels.
 
 from edgert import opset
 from edgert.convert import metadata, passes
-from edgert.convert.quantize import calibrate, lower, samples
+from edgert.convert.quantize import budget as repairs
+from edgert.convert.quantize import calibrate, goals, lower, rebuild, samples
 from edgert.convert.quantize.recipe import Recipe
 from edgert.convert.quantize.record import Record
-from edgert.errors import ConversionError, ModelFormatError
+from edgert.errors import ConversionError, InputError, ModelFormatError
 
 __all__ = ["Record", "quantize"]
 
 
-def quantize(graph, calibration, *, observer="mse", outputs="auto", limit=samples.LIMIT, repair="", progress=None):
+def quantize(
+    graph, calibration, *, observer="mse", outputs="auto", limit=samples.LIMIT, correct=True, budget=None,
+    labelled=None, progress=None,
+):  # fmt: skip
     """(int8 Graph, Record) of a validated float32 `graph`; nodes without an int8 form stay in float.
 
     calibration: a folder of pictures, an .npz file, or an iterable of arrays or tuples of arrays: `samples.load`.
     observer: how ranges are found from the values seen: "minmax", "percentile", "kl" or "mse".
     outputs: "int8", "float32", or "auto", float32 where an output joins results of different range.
-    limit: the most calibration samples that are used. progress: called with (what, done, of how many).
-    Raises: InputError for calibration data that does not fit, ConversionError for a model that cannot be quantised.
+    limit: the most calibration samples that are used. correct: whether biases are corrected.
+    budget: what may be lost: points of accuracy where there are labels, else the least SQNR in dB ("30dB" says so in
+    any case); repairs are tried until it holds. labelled: as `calibration`, with labels; by default the calibration
+    data with its own. progress: called with (what, done, of how many).
+    Raises: InputError for data that does not fit, ConversionError for a model that cannot be quantised.
     """
     _check_is_float(graph)
     data = samples.load(graph, calibration, limit)
     record = Record({"calibration": data.source, "observer": observer})
     record.warnings += data.notes
-    seen = calibrate.observe(graph, data, progress and (lambda done, count: progress("calibrating", done, count)))
-    recipe = Recipe(graph, calibrate.ranges(graph, seen, observer), outputs)
-    if repair:
-        from edgert.convert.quantize import rebuild
-        rebuild.rebuild(graph, recipe, data, fit=repair == "round")
-    return finish(graph, recipe, record), record
+    told = progress or (lambda what, done, count: None)
+    goal = None if budget is None else _goal(graph, data, budget, labelled, record)
+    seen = calibrate.observe(graph, data, lambda done, count: told("calibrating", done, count))
+    state = repairs.State(graph, seen, Recipe(graph, calibrate.ranges(graph, seen, observer), outputs), data)
+    if goal is not None:
+        state = repairs.hold(state, goal, lambda tried: _lowered(tried.graph, tried.recipe), record, told)
+    elif correct:
+        rebuild.rebuild(graph, state.recipe, data, fit=False, progress=lambda at, n: told("correcting biases", at, n))
+    return finish(state.graph, state.recipe, record), record
+
+
+def _goal(graph, data, budget, labelled, record):
+    """The measure that the budget is held against."""
+    text = str(budget).strip().lower()
+    in_db = text.endswith("db")
+    try:
+        number = float(text.removesuffix("db"))
+    except ValueError:
+        raise InputError(f"budget '{budget}' is neither points like 0.5 nor decibels like 30dB") from None
+    test = data if labelled is None else samples.load(graph, labelled, None, labels=True)
+    if in_db or (labelled is None and test.labels is None):
+        record.settings["budget"] = f"{number:g} dB"
+        return goals.Sqnr(graph, data[-goals.SQNR_SAMPLES :], number)
+    goals.check_labels(graph, test)
+    record.settings["budget"] = f"{number:g} points on {test.source}"
+    return goals.Accuracy(graph, test, number)
 
 
 def finish(graph, recipe, record):
     """The validated int8 Graph of a recipe, with passes run, golden vectors and the record in its metadata."""
-    draft = lower.lower(graph, recipe)
-    try:
-        opset.validate(draft.finish())
-        passes.run(draft)
-        lowered = draft.finish()
-        opset.validate(lowered)
-    except ModelFormatError as error:
-        raise ConversionError(f"{graph.name}: the quantised model does not hold together: {error}") from None
+    lowered = _lowered(graph, recipe)
     in_float = sum(tensor.dtype == "float32" for tensor in _computed(lowered))
     if in_float:
         record.steps.append(f"{in_float} of {len(lowered.nodes)} nodes give float32")
     return metadata.quantised(lowered, graph.metadata, record.lines())
+
+
+def _lowered(graph, recipe):
+    """The validated int8 graph of a recipe."""
+    draft = lower.lower(graph, recipe)
+    try:
+        opset.validate(draft.finish())
+        passes.run(draft)
+        lowered = draft.finish(graph.metadata.replace(golden=()))
+        opset.validate(lowered)
+        return lowered
+    except ModelFormatError as error:
+        raise ConversionError(f"{graph.name}: the quantised model does not hold together: {error}") from None
 
 
 def _computed(graph):

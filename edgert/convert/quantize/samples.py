@@ -21,18 +21,19 @@ class Samples(list):
         self.source, self.labels, self.notes = source, labels, []
 
 
-def load(graph, calibration, limit=LIMIT):
+def load(graph, calibration, limit=LIMIT, labels=False):
     """Samples of `graph`'s inputs.
 
     calibration: a folder of pictures (searched in all its sub-folders), an .npz file, or an iterable of arrays or of
     tuples with one array per input. .npz: `x`, pictures (N, H, W, C) uint8 or the model's own numbers (N, ...), and
     perhaps `y`, class numbers; or one array per input under its name.
-    limit: the most that are taken, evenly spread; None: all.
+    limit: the most that are taken, evenly spread; None: all. labels: a folder's sub-folders are the classes' names, or
+    their numbers.
     Raises: InputError.
     """
     if isinstance(calibration, (str, os.PathLike)):
         path = os.fspath(calibration)
-        samples = _folder(graph, path, limit) if os.path.isdir(path) else _npz(graph, path, limit)
+        samples = _folder(graph, path, limit, labels) if os.path.isdir(path) else _npz(graph, path, limit)
     else:
         items = (item if isinstance(item, (tuple, list)) else (item,) for item in calibration)
         samples = Samples([_shaped(graph, item, f"sample {n}") for n, item in enumerate(items)], "arrays")
@@ -42,7 +43,7 @@ def load(graph, calibration, limit=LIMIT):
     return samples
 
 
-def _folder(graph, path, limit):
+def _folder(graph, path, limit, labels):
     from edgert.vision.picture import SUFFIXES
 
     files = sorted(
@@ -51,20 +52,41 @@ def _folder(graph, path, limit):
         for name in names
         if name.lower().endswith(SUFFIXES)
     )
+    if labels:
+        files = [name for name in files if os.path.dirname(name) != path]
     if not files:
-        raise InputError(f"{path}: no pictures in it ({', '.join(SUFFIXES)})")
+        where = "in one folder a class" if labels else "in it"
+        raise InputError(f"{path}: no pictures {where} ({', '.join(SUFFIXES)})")
     prepare = _picture_reader(graph)
-    items, unread = [], []
+    classes = _classes(graph, path) if labels else None
+    items, unread, found = [], [], []
     for name in _spread(files, limit):
         try:
             items.append((prepare(name),))
+            found.append(classes and classes.get(os.path.relpath(name, path).split(os.sep)[0]))
         except InputError as error:
             unread.append(str(error))
     if not items:
         raise InputError(f"{path}: none of {len(unread)} pictures could be read, the first: {unread[0]}")
-    samples = Samples(items, f"{len(items)} pictures of {path}")
+    samples = Samples(items, f"{len(items)} pictures of {path}", found if labels else None)
     samples.notes += [f"skipped: {reason}" for reason in unread]
     return samples
+
+
+def _classes(graph, path):
+    """Sub-folder -> class number, by the model's labels or as it is written."""
+    labels = [label.casefold() for label in graph.metadata.labels]
+    found = {}
+    for entry in os.scandir(path):
+        if not entry.is_dir():
+            continue
+        if labels.count(entry.name.casefold()) == 1:
+            found[entry.name] = labels.index(entry.name.casefold())
+        elif entry.name.isascii() and entry.name.isdigit():
+            found[entry.name] = int(entry.name)
+        else:
+            raise InputError(f"{path}: folder {entry.name!r} is no class of the model ({', '.join(labels[:10])})")
+    return found
 
 
 def _spread(items, limit):
