@@ -7,6 +7,8 @@ docs/quantisation.md explains every step with a measured example. The simulation
 that is measured here is the accuracy of the kernels.
 """
 
+import os
+
 from edgert import opset
 from edgert.convert import metadata, passes
 from edgert.convert.quantize import budget as repairs
@@ -14,6 +16,7 @@ from edgert.convert.quantize import calibrate, goals, lower, rebuild, samples
 from edgert.convert.quantize.recipe import Recipe
 from edgert.convert.quantize.record import Record
 from edgert.errors import ConversionError, InputError, ModelFormatError
+from edgert.vision import coco
 
 __all__ = ["Record", "quantize"]
 
@@ -29,8 +32,8 @@ def quantize(
     outputs: "int8", "float32", or "auto", float32 where an output joins results of different range.
     limit: the most calibration samples that are used. correct: whether biases are corrected.
     budget: what may be lost: points of accuracy where there are labels, else the least SQNR in dB ("30dB" says so in
-    any case); repairs are tried until it holds. labelled: as `calibration`, with labels; by default the calibration
-    data with its own. progress: called with (what, done, of how many).
+    any case); repairs are tried until it holds. labelled: as `calibration`, with labels, for a detector a folder in
+    COCO's format; by default the calibration data with its own labels. progress: called with (what, done, of how many).
     Raises: InputError for data that does not fit, ConversionError for a model that cannot be quantised.
     """
     _check_is_float(graph)
@@ -56,6 +59,10 @@ def _goal(graph, data, budget, labelled, record):
         number = float(text.removesuffix("db"))
     except ValueError:
         raise InputError(f"budget '{budget}' is neither points like 0.5 nor decibels like 30dB") from None
+    if labelled is not None and graph.metadata.head is not None and not in_db:
+        pictures = coco.read(os.fspath(labelled), graph.metadata.labels)
+        record.settings["budget"] = f"{number:g} points of mAP@0.5 on {len(pictures)} pictures of {labelled}"
+        return goals.MeanAveragePrecision(graph, pictures, number)
     test = data if labelled is None else samples.load(graph, labelled, None, labels=True)
     if in_db or (labelled is None and test.labels is None):
         record.settings["budget"] = f"{number:g} dB"

@@ -12,7 +12,7 @@ from edgert.convert.quantize import batches, calibrate, equalise, measure, rebui
 from edgert.convert.quantize.lower import lower
 
 MAX_FLOAT_NODES = 6
-ALONE_SAMPLES = 4
+ALONE_SAMPLES = 8
 
 
 class State:
@@ -147,7 +147,7 @@ def _leave_in_float(best, goal, measured, record, progress):
 
 def effects(state, progress=None):
     """Node position -> SQNR in dB of the worst output when this node alone is int8, everything else float."""
-    graph, data = state.graph, state.data[:ALONE_SAMPLES]
+    graph, data = state.graph, state.data[:: max(1, len(state.data) // ALONE_SAMPLES)]
     wanted = [batches.outputs(graph, [sample]) for sample in data]
     every = {at for at, node in enumerate(graph.nodes)}
     found = {}

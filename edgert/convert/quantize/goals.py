@@ -9,8 +9,12 @@ import edgert
 from edgert.convert.quantize import batches, measure
 from edgert.errors import InputError
 from edgert.format import writer
+from edgert.vision.detect import Detector
+from edgert.vision.metrics import mean_average_precision
+from edgert.vision.preprocess import Preprocessor
 
 SQNR_SAMPLES = 32
+LEAST_SCORE = 0.01  # a curve of precision over recall needs the doubtful boxes too
 
 
 def answers(int8, data):
@@ -58,6 +62,40 @@ class Sqnr:
 
     def text(self, value):
         return f"SQNR {value:.1f} dB"
+
+
+class MeanAveragePrecision:
+    """mAP at an overlap of 0.5 of a detector, in points. floor: what the budget allows it to fall to.
+
+    pictures: [(path, truth)] of `vision.coco.read`.
+    """
+
+    unit = "points"
+
+    def __init__(self, graph, pictures, budget):
+        preprocessor = Preprocessor(graph.tensors[graph.inputs[0]], graph.metadata.preprocess)
+        shape = graph.tensors[graph.inputs[0]].shape
+        self.truth, self.places, self.data = [boxes for _, boxes in pictures], [], []
+        for path, _ in pictures:
+            pixels, place = preprocessor.placed(path)
+            self.data.append((np.frombuffer(pixels, np.float32).reshape(shape),))
+            self.places.append(place)
+        self.exact = self._score(graph, [batches.outputs(graph, [sample]) for sample in self.data])
+        self.floor = self.exact - budget
+
+    def __call__(self, int8):
+        return self._score(int8, zip(*answers(int8, self.data)))
+
+    def _score(self, graph, rows):
+        detect = Detector(graph.tensors[graph.inputs[0]], [graph.tensors[i] for i in graph.outputs], graph.metadata)
+        found = []
+        for place, arrays in zip(self.places, rows):
+            seen = detect([np.ascontiguousarray(a).tobytes() for a in arrays], place, score=LEAST_SCORE)
+            found.append([(one.index, one.score, one.box) for one in seen])
+        return 100.0 * mean_average_precision(found, self.truth)[0]
+
+    def text(self, value):
+        return f"mAP@0.5 {value:.2f} % ({value - self.exact:+.2f} points)"
 
 
 def check_labels(graph, data):
