@@ -213,3 +213,28 @@ def test_attention_over_patches(tmp_path):
         *[node("Reshape", "u join", "j"), node("Add", "j t", "y")],
     ]
     agrees(model(nodes, {"x": (1, 3, 8, 8)}, "y", constants), tmp_path, [normal(1, 3, 8, 8)], tolerance=1e-4)
+
+
+def test_the_models_own_functions_are_unfolded(tmp_path):
+    from onnx import AttributeProto, helper
+
+    leaky = node("LeakyRelu", "x", "a")
+    leaky.attribute.append(AttributeProto(name="alpha", ref_attr_name="slope", type=AttributeProto.FLOAT))
+    versions = [helper.make_opsetid("", 21), helper.make_opsetid("own", 1)]
+    body = [leaky, node("Add", "a x", "y")]
+    function = helper.make_function("own", "Twice", ["x"], ["y"], body, versions, attributes=["slope"])
+    nodes = [node("Twice", "x", "a", domain="own", slope=0.25), node("Twice", "a", "y", domain="own", slope=0.5)]
+    proto = model(nodes, {"x": (2, 3)}, "y")
+    proto.opset_import.append(versions[1])
+    proto.functions.append(function)
+    graph, draft = converted(proto, tmp_path)
+    assert [n.attrs.get("alpha") for n in graph.nodes] == [0.25, None, 0.5, None]
+    (y,) = run(graph, draft, [np.float32([[-8, 1, 0], [2, 4, -16]])])
+    assert y.tolist() == [[-15, 4, 0], [8, 16, -30]]
+
+
+def test_operators_that_the_standard_defines_by_others_are_unfolded(tmp_path):
+    inputs = dict.fromkeys(("q", "k", "v"), (1, 2, 3, 4))
+    arrays = [normal(1, 2, 3, 4, seed=k) for k in range(3)]
+    graph, _ = agrees(model([node("Attention", "q k v", "y")], inputs, "y", opset=23), tmp_path, arrays)
+    assert ops(graph).count("batch_matmul") == 2

@@ -1,6 +1,7 @@
 """ONNX models that are damaged, incomplete or meant to hurt: each is one named error."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -138,3 +139,52 @@ def test_truncated_and_damaged_files_are_named_errors(tmp_path):
         except EdgertError:
             refused += 1
     assert refused > len(damaged) // 3
+
+
+def with_functions(bodies, calls):
+    """A model of calls of its own functions. bodies: {name: nodes from x to y}."""
+    from onnx import helper
+
+    proto = model([node(name, "x", "y", domain="own") for name in calls], {"x": (2,)}, "y")
+    versions = [helper.make_opsetid("", 21), helper.make_opsetid("own", 1)]
+    proto.opset_import.append(versions[1])
+    for name, nodes in bodies.items():
+        proto.functions.append(helper.make_function("own", name, ["x"], ["y"], nodes, versions))
+    return proto
+
+
+def test_functions_that_call_each_other_for_ever_are_refused(tmp_path):
+    loop = {"A": [node("B", "x", "y", domain="own")], "B": [node("A", "x", "y", domain="own")]}
+    with pytest.raises(ConversionError, match="call each other more than 16 deep"):
+        converted(with_functions(loop, ["A"]), tmp_path)
+
+
+def test_functions_that_unfold_to_billions_are_refused(tmp_path):
+    bodies = {"F0": [node("Relu", "x", "y")]}
+    for level in range(1, 10):
+        names = ["x", *[f"t{k}" for k in range(19)], "y"]
+        bodies[f"F{level}"] = [node(f"F{level - 1}", a, b, domain="own") for a, b in pairwise(names)]
+    with pytest.raises(ConversionError, match="unfold to more than 65536 operators"):
+        converted(with_functions(bodies, ["F9"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ([node("Resize", "x r s", "y", mode="linear")], {"r": np.float32([]), "s": np.float32([1, 1, 2**18, 2**18])}),
+        ([node("Pad", "x p", "y", mode="edge")], {"p": np.array([0, 0, 0, 0, 0, 0, 0, 2**40])}),
+        ([node("OneHot", "i d v", "y")], {"i": np.array([1]), "d": np.array(2**40), "v": np.float32([0, 1])}),
+        ([node("LpPool", "x", "y", kernel_shape=[2**20, 2**20], pads=[2**20] * 4)], {}),
+        ([node("Tile", "x n", "y")], {"n": np.array([2**20] * 4)}),
+        ([node("Upsample", "x s", "y")], {"s": np.float32([1, 1, 1e30, 1])}),
+        ([node("Conv", "x w", "y", dilations=[2**40, 1])], {"w": normal(2, 3, 3, 3)}),
+        ([node("Split", "x n", "y", axis=-9)], {"n": np.array([1])}),
+        ([node("Transpose", "x", "y", perm=[0, 1, 1, 3])], {}),
+        ([node("Relu", "x", "y", alpha="a")], {}),
+        ([node("Concat", "", "y", axis=0)], {}),
+    ],
+)
+def test_numbers_out_of_all_proportion_are_refused(nodes, constants, tmp_path):
+    opset = 9 if nodes[0].op_type == "Upsample" else 21
+    with pytest.raises(EdgertError):
+        converted(model(nodes, {"x": (1, 3, 8, 8)}, "y", constants, opset=opset), tmp_path)

@@ -7,9 +7,9 @@ import numpy as np
 
 from edgert.convert import unsupported
 from edgert.convert.draft import Draft
-from edgert.convert.importers import onnx_constants
-from edgert.convert.importers.onnx_file import DTYPES, EXACT_FLOAT, File
-from edgert.convert.importers.onnx_operators import find
+from edgert.convert.importers import onnx_constants, onnx_functions
+from edgert.convert.importers.onnx_file import DTYPES, EXACT_FLOAT, File, check_node
+from edgert.convert.importers.onnx_operators import find, is_built_in
 from edgert.convert.importers.onnx_site import Site
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, InputError, ModelFormatError
@@ -28,6 +28,8 @@ def load(data, source, name, folder=None, shapes=None):
         return Importer(File(data, source, folder), name).run(shapes or {})
     except Unsupported as reason:  # outside any operator: a graph output
         raise ConversionError(f"{source}: {reason}") from None
+    except UnicodeDecodeError:
+        raise ConversionError(f"{source}: a name in it is no UTF-8 text: the file is damaged") from None
 
 
 class Importer:
@@ -39,6 +41,7 @@ class Importer:
         self.file, self.draft = file, Draft(name)
         self.draft.channels_first = True
         self.values, self.words, self.problems = {}, {}, []
+        self.opset, self.depth, self.calls, self.built = file.opset, 0, 0, 0
 
     def run(self, shapes):
         graph, draft = self.file.graph, self.draft
@@ -60,7 +63,7 @@ class Importer:
     def walk(self, nodes, at=None):
         """Builds nodes in order. at: the position to report for what stands for, or within, another operator."""
         for index, node in enumerate(nodes):
-            self._build(index if at is None else at, node)
+            self._build(index if at is None else at, node, nested=at is not None)
 
     def place(self, name):
         """The draft's tensor for a value; an array becomes a constant."""
@@ -81,11 +84,21 @@ class Importer:
         value = self.value(name)
         return self.draft.value(value) if isinstance(value, int) else value
 
-    def _build(self, index, node):
+    def _build(self, index, node, nested):
         """Builds one operator; one that cannot be is noted, and what follows from it is only looked up."""
+        if not isinstance(node.op_type, str):  # protobuf gives what is no UTF-8 as bytes
+            raise ConversionError(f"{self.file.source}: operator {index} has a name that is no text")
+        self.built += 1
+        if self.built > MAX_NODES:
+            raise ConversionError(f"{self.file.source}: its functions unfold to more than {MAX_NODES} operators")
         try:
+            unknown = any(name and self.value(name) is None for name in node.input)
+            function = None if is_built_in(node, self.file.functions) else onnx_functions.find(self, node)
+            if function is not None:
+                return onnx_functions.expand(self, node, function, index)
             builder = find(node.domain, node.op_type)
-            if any(name and self.value(name) is None for name in node.input):
+            check_node(node, self.opset)
+            if unknown:
                 return self._unknown(node)
             if not onnx_constants.fold(self, node):
                 builder(Site(self, node, index))
@@ -93,7 +106,8 @@ class Importer:
             self.problems.append((index, node.op_type, str(reason)))
             self._unknown(node)
         except (ConversionError, ModelFormatError) as error:
-            raise ConversionError(f"{self.file.source}: operator {index} {node.op_type}: {error}") from None
+            place = "" if nested else f"{self.file.source}: operator {index} "
+            raise ConversionError(f"{place}{node.op_type}: {error}") from None
 
     def _unknown(self, node):
         for name in node.output:

@@ -237,6 +237,7 @@ def hardmax(site):
 def one_hot_at(site, indices, axis, depth, on, off):
     """`on` where the new axis's index is the one named, else `off`."""
     shape = site.shape(indices)
+    site.need_room(depth)
     places = np.arange(depth).reshape([depth if i == axis else 1 for i in range(len(shape) + 1)])
     named = site.reshape(as_type(site, indices, "int64"), (*shape[:axis], 1, *shape[axis:]))
     return select(site, compare(site, "equal", named, site.make(places)), on, off)

@@ -32,14 +32,14 @@ def fold(importer, node):
     arrays = {name: importer.constant(name) for name in node.input if name}
     if any(array is None for array in arrays.values()):
         return False
-    size = _size(node, list(arrays.values()))
+    size = _size(node, [arrays[name] for name in node.input if name])
     if 8 * size > MAX_FOLDED_BYTES:
         raise ConversionError(f"it makes {size} constant values, more than {MAX_FOLDED_BYTES // 8}")
     try:
         with np.errstate(all="ignore"):
-            outputs = _evaluator(node, importer.file.opset).run(None, arrays)
-    except (ValueError, IndexError, TypeError, RuntimeError, NotImplementedError) as error:
-        raise ConversionError(f"cannot be computed: {error}") from None
+            outputs = _evaluator(node, importer.opset).run(None, arrays)
+    except (ValueError, IndexError, TypeError, KeyError, ArithmeticError, RuntimeError, NotImplementedError) as error:
+        raise ConversionError(f"cannot be computed of these constants: {error}") from None
     for name, value in zip([name for name in node.output if name], outputs):
         importer.values[name] = np.asarray(value)
     importer.draft.fused["constant folded"] += 1
@@ -53,7 +53,9 @@ def _size(node, arrays):
         lengths = [max(int(v), 1) for v in arrays[-1].reshape(-1)]
         return math.prod(lengths) * (first.size if node.op_type == "Tile" else 1)
     if node.op_type == "Range":
-        start, limit, delta = (float(a) for a in arrays)
+        if len(arrays) != 3 or any(a.size != 1 for a in arrays):
+            raise ConversionError(f"it counts from {', '.join([str(a.shape) for a in arrays])}")
+        start, limit, delta = (float(a.reshape(-1)[0]) for a in arrays)
         return abs(limit - start) / abs(delta) if delta else 0
     if node.op_type == "Gather":
         return arrays[1].size * first.size // max(min(first.shape, default=1), 1)

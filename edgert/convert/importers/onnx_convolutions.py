@@ -11,6 +11,7 @@ import numpy as np
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 
+MAX_TAPS = 1024  # of a dilated pool, which becomes a slice for each
 SIDES = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 
 
@@ -138,6 +139,7 @@ def conv_transpose(site):
         raise ConversionError(f"weights {weight.shape} in {groups} groups do not fit {channels} channels")
     dilation_h, dilation_w = _pair(site, "dilations", 1)
     if (dilation_h, dilation_w) != (1, 1):
+        site.need_room(*weight.shape[:2], (kh - 1) * dilation_h + 1, (kw - 1) * dilation_w + 1)
         spread = np.zeros((*weight.shape[:2], (kh - 1) * dilation_h + 1, (kw - 1) * dilation_w + 1), np.float32)
         spread[:, :, ::dilation_h, ::dilation_w] = weight
         weight, words, (kh, kw) = spread, None, spread.shape[2:]
@@ -199,6 +201,7 @@ def average_pool(site):
     dilated = "dilation_h" in attrs or "dilation_w" in attrs
     if not dilated and not (padded and site.attr("count_include_pad", 0)):
         return unpicture(site, site.step("avg_pool2d", [x], attrs))
+    site.need_room(*[side + 2 * max(attrs.get(name, 0) for name in SIDES) for side in site.shape(x)[1:3]])
     counted = np.ones((1, *site.shape(x)[1:3], 1), np.float32)
     inverse = 1.0 / _counts(site, counted, attrs, site.attr("count_include_pad", 0))
     if (inverse == inverse.flat[0]).all():
@@ -215,6 +218,7 @@ def _pool_window(site, size):
 def _window_sums(site, x, attrs, factor=1.0):
     """Sums over windows, times a factor: a convolution of each channel by itself."""
     attrs = dict(attrs)
+    site.need_room(attrs["kh"], attrs["kw"], site.shape(x)[3])
     weight = np.full((attrs.pop("kh"), attrs.pop("kw"), site.shape(x)[3]), factor, np.float32)
     op = "depthwise_conv2d"
     if site.shape(x)[3] == 1:
@@ -245,6 +249,8 @@ def _over_taps(site, x, attrs, op, fill):
     if any(pads):
         around = {"before": (0, pads[0], pads[1], 0), "after": (0, pads[2], pads[3], 0), "value": fill}
         x = site.step("pad", [x], around)
+    if attrs["kh"] * attrs["kw"] > MAX_TAPS:
+        raise Unsupported(f"its dilated window has {attrs['kh']} x {attrs['kw']} taps, more than {MAX_TAPS}")
     stride_h, stride_w = attrs.get("stride_h", 1), attrs.get("stride_w", 1)
     dilation_h, dilation_w = attrs.get("dilation_h", 1), attrs.get("dilation_w", 1)
     h_out = (h + pads[0] + pads[2] - (attrs["kh"] - 1) * dilation_h - 1) // stride_h + 1
@@ -261,6 +267,8 @@ def _over_taps(site, x, attrs, op, fill):
 def lp_pool(site):
     """(sum of |x|^p)^(1/p) over windows."""
     x, p = picture(site), float(site.attr("p", 2))
+    if not p > 0:
+        raise ConversionError(f"attribute 'p' is {p}")
     powers = site.step("pow", [site.unary("abs", x), site.number(p)])
     total = _window_sums(site, powers, _pool_window(site, site.shape(x)[1:3]))
     unpicture(site, site.step("pow", [total, site.number(1.0 / p)]))

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from onnx.onnx_cpp2py_export.checker import CheckerContext
 
 from edgert.errors import ConversionError
 from edgert.graph import MAX_RANK, MAX_TENSOR_BYTES
@@ -26,8 +27,8 @@ EXACT_FLOAT = TensorProto.FLOAT
 class File:
     """A parsed model.
 
-    graph: its GraphProto. opset: version of the default operator set. folder: where external data may lie, None where
-    the model came from no file.
+    graph: its GraphProto. opset: version of the default operator set. functions: its own, by (domain, name). folder:
+    where external data may lie, None where the model came from no file.
     """
 
     def __init__(self, data, source, folder):
@@ -47,6 +48,7 @@ class File:
             raise ConversionError(
                 f"{source}: operator set {self.opset} is not in {OLDEST_OPSET}..{newest}, which can be read{hint}"
             )
+        self.functions = {(row.domain, row.name): row for row in self.proto.functions}
         if self.graph.sparse_initializer:
             raise ConversionError(f"{source}: it has sparse weights, which are not supported")
 
@@ -127,6 +129,21 @@ def _open_beneath(folder, parts):
         return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     finally:
         os.close(at)
+
+
+def check_node(node, opset):
+    """Whether a node of the default operator set has the inputs, outputs and attributes that its schema says.
+
+    Raises: ConversionError.
+    """
+    if node.domain not in ("", "ai.onnx") or any(a.HasField("g") for a in node.attribute):
+        return  # what a branch reads from around it the checker would miss
+    context = CheckerContext()
+    context.ir_version, context.opset_imports = onnx.IR_VERSION, {"": opset}
+    try:
+        onnx.checker.check_node(node, context)
+    except onnx.checker.ValidationError as error:
+        raise ConversionError(" ".join(str(error).split())[:300]) from None
 
 
 def attributes(node):

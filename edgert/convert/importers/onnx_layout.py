@@ -98,7 +98,9 @@ def transpose(site):
 
 
 def concat(site):
-    parts = [site.input(k) for k in range(len(site.inputs))]
+    """Empty parts, which only constants can be, are left out."""
+    known = [site.constant(k) for k in range(len(site.inputs))]
+    parts = [site.input(k) for k, array in enumerate(known) if array is None or array.size]
     if len({site.draft.tensors[i].dtype for i in parts}) > 1:
         raise Unsupported(f"it joins {', '.join(site.draft.tensors[i].dtype for i in parts)}")
     axis = site.axis(site.attr("axis"), len(site.shape(parts[0])))
@@ -139,11 +141,15 @@ def split(site):
     if sizes is None:
         each = -(-shape[axis] // count)
         sizes = [each] * (count - 1) + [shape[axis] - each * (count - 1)]
-    if len(sizes) != count or min(sizes) < 1 or sum(sizes) != shape[axis]:
+    if len(sizes) != count or min(sizes) < 0 or sum(sizes) != shape[axis]:
         raise ConversionError(f"axis {axis} of {shape} is split into {tuple(sizes)} for {count} outputs")
     begin = [0] * len(shape)
     for k, size in enumerate(sizes):
-        _slice(site, x, begin, [size if i == axis else dim for i, dim in enumerate(shape)], k=k)
+        part = [size if i == axis else dim for i, dim in enumerate(shape)]
+        if size:
+            _slice(site, x, begin, part, k=k)
+        else:
+            site.define(np.zeros(part, site.spec(0).dtype), k)
         begin[axis] += size
 
 
@@ -158,6 +164,7 @@ def pad(site):
         before[axis], after[axis] = pads[i], pads[i + len(axes)]
     x = _cropped(site, x, before, after)
     before, after = ([max(p, 0) for p in side] for side in (before, after))
+    site.need_room(max(before + after))
     mode = site.attr("mode", "constant")
     if not any(before + after):
         return site.define(x)
@@ -309,6 +316,7 @@ def reverse_sequence(site):
         or not all(0 <= n <= shape[time] for n in lengths)
     ):
         raise ConversionError(f"sequences of {lengths} along axis {time} do not fit {shape}")
+    site.need_room(*shape[:2], 2)
     places = np.indices(shape[:2])
     order = np.tile(np.arange(shape[time]), (len(lengths), 1))
     for row, length in zip(order, lengths):

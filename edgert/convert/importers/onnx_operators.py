@@ -138,6 +138,13 @@ OPERATORS = {
 }  # fmt: skip
 
 
+def is_built_in(node, functions):
+    """Whether an operator has a builder here and is no function of the model."""
+    name = (node.domain, node.op_type)
+    known = node.op_type in OPERATORS if node.domain in DEFAULT else name in quantised.CONTRIBUTED
+    return known and name not in functions
+
+
 def find(domain, op_type):
     """The builder of an operator.
 

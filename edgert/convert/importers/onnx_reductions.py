@@ -181,6 +181,7 @@ def local_response(site):
     """x / (bias + alpha / size * sum of squares over `size` channels) ** beta: the sum is a matrix product."""
     x, size = site.need_dtype(0, "float32"), site.attr("size")
     channels = site.shape(x)[1]
+    site.need_room(channels, channels)
     distance = np.arange(channels)[None] - np.arange(channels)[:, None]
     band = (distance >= -((size - 1) // 2)) & (distance <= size // 2)
     weight = site.make(band.astype(np.float32) * np.float32(site.attr("alpha", 1e-4) / size))
@@ -193,7 +194,9 @@ def trilu(site):
     """The upper or lower triangle of the last two dimensions."""
     x = site.input(0)
     rows, columns = site.shape(x)[-2:]
-    (k,) = site.ints(1) if site.has(1) else (0,)
+    k = site.ints(1)[0] if site.has(1) and site.array(1).size == 1 else 0
+    k = min(max(k, -rows - 1), columns + 1)
+    site.need_room(rows, columns)
     mask = np.tri(rows, columns, k - 1 if site.attr("upper", 1) else k, dtype=bool)
     zero = site.number(0, site.spec(0).dtype)
     chosen = [zero, x] if site.attr("upper", 1) else [x, zero]
@@ -203,6 +206,7 @@ def trilu(site):
 def eye_like(site):
     """Ones on a diagonal, of the shape of input 0."""
     dtype = DTYPES.get(site.attr("dtype", 0), site.spec(0).dtype)
+    site.need_room(*site.spec(0).shape)
     site.define(np.eye(*site.spec(0).shape, k=site.attr("k", 0), dtype=dtype))
 
 

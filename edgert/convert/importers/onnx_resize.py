@@ -12,6 +12,7 @@ from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 from edgert.kernels import coordinates
 
+MAX_SIDE = 2**20  # what edgert's resize takes
 # (align_corners, half_pixel_centers) of edgert's resize
 RULES = ((0, 0), (1, 0), (0, 1))
 
@@ -23,6 +24,8 @@ def resize(site):
     if mode not in ("nearest", "linear", "cubic"):
         raise ConversionError(f"its mode is '{mode}'")
     axes, sizes, scales = _target(site, shape)
+    if max(*sizes, *shape) > MAX_SIDE:
+        raise Unsupported(f"a side of {max(*sizes, *shape)} pixels, more than {MAX_SIDE}")
     changed = [k for k, axis in enumerate(axes) if sizes[k] != shape[axis] or scales[k] != 1.0]
     if mode != "nearest" and site.attr("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
         raise Unsupported("it crops")
@@ -125,6 +128,7 @@ def _along(site, x, axis, mode, positions, scale):
     size_in = site.shape(x)[axis]
     if mode == "nearest":
         return site.step("gather", [x, site.make(_nearest(site, positions, size_in))], {"axis": axis})
+    site.need_room(len(positions), site.shape(x)[axis])
     weight = site.make(_matrix(site, mode, positions, size_in, scale).astype(np.float32))
     return along_last(site, x, axis, lambda y: site.step("linear", [y, weight, -1]))
 

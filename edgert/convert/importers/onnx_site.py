@@ -1,5 +1,7 @@
 """One operator of an ONNX model, as its builder sees it."""
 
+import math
+
 import numpy as np
 
 from edgert.convert.importers.onnx_constants import storable
@@ -8,13 +10,14 @@ from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 
 NHWC, NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+MAX_MADE = 2**26  # elements of a constant that stands for an operator: a matrix of weights, a list of indices
 
 
 class Site:
     """Inputs and outputs are counted as in ONNX. Draft tensors are given and returned by index. at: its position."""
 
     def __init__(self, importer, node, at):
-        self.importer, self.draft, self.opset, self.at = importer, importer.draft, importer.file.opset, at
+        self.importer, self.draft, self.opset, self.at = importer, importer.draft, importer.opset, at
         self.op_type, self.inputs, self.outputs = node.op_type, list(node.input), list(node.output)
         self.attrs = attributes(node)
         self.name = next((name for name in self.outputs if name), "")
@@ -31,6 +34,11 @@ class Site:
     def wants(self, k):
         """Whether optional output `k` is asked for."""
         return k < len(self.outputs) and bool(self.outputs[k])
+
+    def need_room(self, *sizes):
+        """Refuses to make a constant of so many elements."""
+        if math.prod(sizes) > MAX_MADE:
+            raise Unsupported(f"it needs a constant of {' x '.join(map(str, sizes))} values, more than {MAX_MADE}")
 
     def need_one_output(self):
         if any(self.outputs[1:]):
