@@ -49,13 +49,18 @@ class Builder:
             quant = Quant(tuple(float(s) for s in np.atleast_1d(np.asarray(scale, np.float32))), zero_point, axis)
         return self._add(np.asarray(words, dtype), dtype, quant, constant=True)
 
+    def state(self, words):
+        """A tensor that lives between runs, holding `words`."""
+        self._add(words, str(words.dtype), None, constant=False)
+        self.inputs[-1] = self.inputs[-1].replace(state=True)
+
     def absent(self):
         self.inputs.append(None)
         self.arrays.append(None)
 
-    def case(self, op, attrs=None, shape=None, dtype=None, scale=0.05, zero_point=0, like=None):
+    def case(self, op, attrs=None, shape=None, dtype=None, scale=0.05, zero_point=0, like=None, state=False):
         """The finished case, proved valid. shape: needed where attributes leave it free. like: an input whose
-        dtype and quantisation the output shares."""
+        dtype and quantisation the output shares. state: the output lives between runs."""
         attrs = attrs or {}
         shapes = [None if tensor is None else tensor.shape for tensor in self.inputs]
         shape = tuple(opset.infer_shape(op, shapes, attrs, shape))
@@ -64,7 +69,7 @@ class Builder:
         else:
             dtype = dtype or self.inputs[0].dtype
             quantised = scale is not None and dtype in ("int8", "uint8", "int16")
-            output = Tensor("out", dtype, shape, Quant((f32(scale),), zero_point) if quantised else None)
+            output = Tensor("out", dtype, shape, Quant((f32(scale),), zero_point) if quantised else None, None, state)
         case = Case(self.name, op, tuple(self.inputs), output, attrs, self.arrays)
         opset.validate(one_node_graph(case))
         return case
@@ -103,5 +108,5 @@ def one_node_graph(case):
     order = iter(range(len(present)))
     indices = tuple(-1 if tensor is None else next(order) for tensor in case.inputs)
     node = Node(case.op, indices, (len(present),), case.attrs, case.name)
-    given = tuple(i for i, tensor in enumerate(present) if tensor.data is None)
+    given = tuple(i for i, tensor in enumerate(present) if tensor.data is None and not tensor.state)
     return Graph(case.name, (*present, case.output), (node,), given, (len(present),))

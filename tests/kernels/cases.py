@@ -2,10 +2,11 @@
 
 import cases_elementwise
 import cases_layout
+import cases_text
 import cases_weights
 
 CASES = {}
-for family in (cases_weights, cases_elementwise, cases_layout):
+for family in (cases_weights, cases_elementwise, cases_layout, cases_text):
     for name, function in family.cases():
         assert name not in CASES, name
         CASES[name] = function

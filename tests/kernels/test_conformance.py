@@ -21,6 +21,11 @@ REQUIRED = {
     *("concat", "slice", "pad", "resize", "reshape", "transpose", "gather", "gather_nd", "arg_max"),
     *("space_to_batch", "batch_to_space", "space_to_depth", "depth_to_space"),
 }
+# The ops of language models, whatever their types: a step falls to Python otherwise.
+TEXT = {
+    *("positions", "embedding", "dynamic_linear", "layer_norm", "rms_norm", "gate", "rope", "cache_append"),
+    *("attention", "last_row"),
+}
 NATIVE = [tier for tier in tiers.available() if tier not in ("jit", "reference")]  # for jit see test_jit.py
 
 pytestmark = pytest.mark.skipif(not NATIVE, reason="only the reference tier is installed here")
@@ -32,7 +37,7 @@ def is_required(case):
         return first == "int8" and case.attrs["function"] in ("mean", "sum")
     if case.op in ("cast", "quantize", "dequantize"):
         return {first, out} == {"int8", "float32"}
-    return case.op in REQUIRED and first == "int8"
+    return case.op in TEXT or (case.op in REQUIRED and first == "int8")
 
 
 @pytest.mark.parametrize("tier", NATIVE)
@@ -81,10 +86,11 @@ def check_equal(case, result):
         pytest.fail(f"{case.name}: {different.size} of {result.size} words differ, the first at {where}: {words}")
 
 
-# Ops on float32 that move words or do one IEEE operation per element: no freedom, so no tolerance.
+# Ops on float32 that move words, do one IEEE operation per element or have a written order: no freedom, no tolerance.
 EXACT_FLOAT = {
     *("add", "sub", "mul", "div", "minimum", "maximum", "max_pool2d", "concat", "slice", "pad", "reshape", "transpose"),
     *("gather", "gather_nd", "space_to_batch", "batch_to_space", "space_to_depth", "depth_to_space", "cast"),
+    *TEXT,
 }
 
 

@@ -12,6 +12,10 @@ include "copy.pxi"
 include "gather.pxi"
 include "resize.pxi"
 include "convert.pxi"
+include "rows.pxi"
+include "dynamic_linear.pxi"
+include "attention.pxi"
+include "tokens.pxi"
 
 BINDERS = {
     "conv2d": bind_conv2d,
@@ -42,6 +46,16 @@ BINDERS = {
     "quantize": bind_quantize,
     "dequantize": bind_dequantize,
     "cast": bind_cast,
+    "positions": bind_positions,
+    "embedding": bind_embedding,
+    "dynamic_linear": bind_dynamic_linear,
+    "layer_norm": bind_norm,
+    "rms_norm": bind_norm,
+    "gate": bind_gate,
+    "rope": bind_rope,
+    "cache_append": bind_cache_append,
+    "attention": bind_attention,
+    "last_row": bind_last_row,
 }
 
 

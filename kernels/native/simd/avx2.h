@@ -128,3 +128,5 @@ static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
     for (; i < n; i++) rest += (int8_t)x[i];
     return rest;
 }
+
+#include "rows_avx2.h"

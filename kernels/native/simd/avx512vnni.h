@@ -148,3 +148,5 @@ static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
     if (n > 0) total = _mm512_add_epi64(total, _mm512_sad_epu8(_mm512_maskz_loadu_epi8((1ull << n) - 1, x), _mm512_setzero_si512()));
     return (int32_t)_mm512_reduce_add_epi64(total);
 }
+
+#include "rows_avx512vnni.h"

@@ -124,3 +124,5 @@ static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
     for (Py_ssize_t i = 0; i < n; i++) total += (int8_t)x[i];
     return total;
 }
+
+#include "rows_scalar.h"
