@@ -49,7 +49,7 @@ def native_extensions():
     if os.environ.get("EDGERT_NO_NATIVE") == "1":
         return []
     depends = ["setup.py", *(f for kind in ("pxd", "pxi", "h") for f in glob(f"{NATIVE}/**/*.{kind}", recursive=True))]
-    modules = {"program": [], "choose": [], "boxes": []} | MODULES.get(target_machine(), {"_scalar": []})
+    modules = {"program": [], "choose": [], "boxes": [], "pixels": []} | MODULES.get(target_machine(), {"_scalar": []})
     return [
         Extension(
             f"edgert.kernels.native.{name}",

@@ -5,6 +5,7 @@ import sys
 from edgert.errors import EdgertError
 
 PACKAGES = {  # module -> what pip calls it
+    "av": "av",
     "PIL": "pillow",
     "flatbuffers": "flatbuffers",
     "gguf": "gguf",

@@ -15,6 +15,11 @@ def input_bytes(model, index, name):
     A .npy file is known by its first bytes, the tensor's own bytes by their exact number; all else is a picture.
     Raises: InputError.
     """
+    return placed_input(model, index, name)[0]
+
+
+def placed_input(model, index, name):
+    """As `input_bytes`, with the Place of a picture in the input; None for arrays."""
     spec = model.inputs[index]
     if name == "-":
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -24,14 +29,14 @@ def input_bytes(model, index, name):
     elif name.lower().endswith((".npy", ".bin", ".raw")):
         data = _read_file(name)
     else:
-        return model.prepare(name)
+        return model.prepare_placed(name)
     if data[:6] == b"\x93NUMPY":
         return _from_npy(model, spec, data, name)
     if len(data) == spec.nbytes:
-        return data
+        return data, None
     if name != "stdin":
         raise InputError(f"{name}: {len(data):,} bytes; input {spec.name!r} has {spec.nbytes:,}")
-    return model.prepare(data, name)
+    return model.prepare_placed(data, name)
 
 
 def _from_npy(model, spec, data, name):
@@ -40,12 +45,12 @@ def _from_npy(model, spec, data, name):
     dtype, shape, elements = npy.parse(data, name)
     batched = shape if len(shape) == len(spec.shape) else (1, *shape)
     if dtype == spec.dtype and batched == tuple(spec.shape):
-        return elements
+        return elements, None
     if dtype == "uint8" and len(shape) in (2, 3) and 0 not in shape:
-        return model.prepare(elements.cast("B", shape), name)
+        return model.prepare_placed(elements.cast("B", shape), name)
     raise InputError(
         f"{name}: {dtype} {shape_text(shape)}; input {spec.name!r} is {spec.dtype} {shape_text(spec.shape)}"
-        + (", or a picture (H, W, 3) uint8" if model.metadata.task == "classify" else "")
+        + (", or a picture (H, W, 3) uint8" if model.metadata.task in ("classify", "detect") else "")
     )
 
 

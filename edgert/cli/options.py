@@ -39,6 +39,25 @@ def positive(text):
     return value
 
 
+def fraction(text):
+    """argparse type: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def size(text):
+    """argparse type: '640x480' -> (640, 480)."""
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 16 <= int(side) <= 8192 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT of 16 to 8192 pixels a side")
+    return int(sides[0]), int(sides[1])
+
+
 def cores(text):
     """argparse type: '2' or '0,2' -> {0, 2}, cores that this process may use."""
     import os

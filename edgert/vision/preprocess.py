@@ -31,7 +31,7 @@ class Preprocessor:
         self.resize = rule.resize if rule else "stretch"
         if self.resize not in ("stretch", "crop", "letterbox"):
             raise ModelFormatError(f"input {tensor.name!r} is to be resized by {self.resize!r}, which is unknown")
-        self._order = _channel_order(tensor, rule, self.channels)
+        self.order = _channel_order(tensor, rule, self.channels)
         self._word_bytes, self._planes = _planes(tensor, rule, self.channels)
 
     def __call__(self, image, name=None):
@@ -49,6 +49,10 @@ class Preprocessor:
         pixels, place = self._pixels(image, name)
         return self.words(pixels), place
 
+    def table(self, channel):
+        """The 256 words that pixels become in a channel of an 8-bit input, as bytes."""
+        return self._planes[channel][0]
+
     def words(self, pixels):
         """Turn pixels (H, W, C) uint8 of exactly the input's size into the tensor's words."""
         if self._is_one_table():
@@ -56,13 +60,13 @@ class Preprocessor:
         step = self.channels * self._word_bytes
         out = bytearray(len(pixels) * self._word_bytes)
         for channel, planes in enumerate(self._planes):
-            plane_pixels = pixels[self._order[channel] :: self.channels]
+            plane_pixels = pixels[self.order[channel] :: self.channels]
             for byte, plane in enumerate(planes):
                 out[channel * self._word_bytes + byte :: step] = plane_pixels.translate(plane)
         return out
 
     def _is_one_table(self):
-        in_order = self._order == tuple(range(self.channels))
+        in_order = self.order == tuple(range(self.channels))
         return self._word_bytes == 1 and in_order and all(planes == self._planes[0] for planes in self._planes)
 
     def _pixels(self, image, name):

@@ -1,0 +1,222 @@
+"""`edgert run` on a camera, a video or a folder of frames: the loop, what it writes, and what follows from it."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+from edgert.cli import options
+from edgert.cli.text import printable
+from edgert.errors import InputError
+
+
+def configure(parser):
+    group = parser.add_argument_group("cameras and videos")
+    group.add_argument("--camera", action="store_true", help="the Raspberry Pi's camera (the same as --source camera)")
+    group.add_argument("--source", metavar="WHAT", help="camera:N, /dev/videoN, video, rtsp://..., folder or synthetic")
+    group.add_argument("--size", type=options.size, metavar="WxH", help="frame size asked of a camera")
+    group.add_argument("--lores", type=options.size, metavar="WxH", help="a Pi camera's second stream, for the model")
+    group.add_argument("--fps", type=float, metavar="N", help="the most frames a second (what the board sustains)")
+    group.add_argument("--frames", type=options.positive, metavar="N", help="stop after N frames")
+    group.add_argument("--out", metavar="FILE", help="write a video (.mp4) with what was seen drawn in")
+    group.add_argument("--save-when", metavar="COND", help='save frames (to --save) where, as in "person>0.6"')
+    group.add_argument("--on-detect", metavar="CMD", help="run a command when a label appears; its JSON is on stdin")
+    group.add_argument("--stop-on-failure", action="store_true", help="exit with code 4 when the camera fails")
+
+
+def is_asked(args):
+    return args.camera or args.source is not None
+
+
+def run(args):
+    from edgert.sources import opener
+    from edgert.stream import Timings, Watcher
+
+    if args.camera and args.source:
+        raise InputError("--camera and --source name two sources; give one")
+    if args.image or args.inputs:
+        raise InputError("pictures and a camera are both given; give one")
+    what = args.source or "camera"
+    open_source, live = opener(what, args.size, args.fps, args.lores)
+    condition = Condition(args.save_when) if args.save_when else None
+    if condition and not args.save:
+        raise InputError("--save-when needs --save with the folder for the pictures")
+    if args.threads is None:
+        args.threads = _spare_one()
+    watcher = Watcher(options.load(args), args.score, args.iou, args.top)
+    timings, sinks = Timings(), _sinks(args, condition)
+    frames = _live_frames(open_source, args) if live else _frames(open_source())
+    try:
+        for seen in _watched(watcher, frames, timings, args.frames):
+            for sink in sinks:
+                sink(seen)
+    finally:
+        frames.close()
+        for sink in sinks:
+            getattr(sink, "close", lambda: None)()
+    report(timings)
+    return 0
+
+
+def _spare_one():
+    """One core is left to the camera and the page, where there are several."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def _watched(watcher, frames, timings, limit):
+    for count, frame in enumerate(frames, 1):
+        seen = watcher(frame)
+        yield seen
+        timings.add(seen.ms)
+        if count == limit:
+            return
+
+
+def _frames(source):
+    try:
+        yield from source.frames()
+    finally:
+        source.close()
+
+
+def _live_frames(open_source, args):
+    """The newest frame each time; ends with the source, or after its failure if asked to."""
+    from edgert.governor import Governor
+    from edgert.sources.newest import Newest
+
+    newest = Newest(open_source, stop_on_failure=args.stop_on_failure)
+    governor = Governor(args.fps)
+    try:
+        while not newest.ended:
+            governor.wait()
+            frame = newest.get(timeout=0.5)
+            if frame is not None:
+                yield frame
+    finally:
+        newest.close()
+
+
+class Condition:
+    """`person>0.6` or `car>0.5,bus>0.5`: whether one of these labels was seen with a higher score."""
+
+    def __init__(self, text):
+        self.least = {}
+        for part in text.split(","):
+            label, sign, score = part.rpartition(">")
+            try:
+                self.least[label.strip() if sign else part.strip()] = float(score) if sign else 0.0
+            except ValueError:
+                raise InputError(f"--save-when {text!r}: not like person>0.6") from None
+        if "" in self.least:
+            raise InputError(f"--save-when {text!r}: not like person>0.6")
+
+    def __call__(self, seen):
+        return any(item.score > self.least.get(item.label, float("inf")) for item in seen.items if seen.kind != "pose")
+
+
+def _sinks(args, condition):
+    """What is done with each Seen, in order."""
+    sinks = []
+    if args.save:
+        sinks.append(Saver(args.save, condition))
+    if args.out:
+        sinks.append(VideoWriter(args.out))
+    if args.on_detect:
+        sinks.append(Command(args.on_detect))
+    if args.json:
+        sinks.append(_print_json)
+    else:
+        sinks.append(_print_text)
+    return sinks
+
+
+def _print_json(seen):
+    print(json.dumps(seen.as_dict(), ensure_ascii=False), flush=True)
+
+
+def _print_text(seen):
+    found = seen.as_dict()
+    items = found.get("detections", found.get("classes", ()))
+    names = ", ".join(f"{item['label']} {item['score']:.2f}" for item in items) or "-"
+    name = found.get("input", f"frame {found['frame']}")
+    print(printable(f"{name}  {seen.ms['total']:.1f} ms  {names}"), flush=True)
+
+
+class Saver:
+    """Writes frames with what was seen in them, all or those that meet a condition."""
+
+    def __init__(self, folder, condition):
+        self.folder, self.condition = folder, condition
+        os.makedirs(folder, exist_ok=True)
+
+    def __call__(self, seen):
+        if self.condition is not None and not self.condition(seen):
+            return
+        from edgert.stream import draw
+
+        name = os.path.splitext(os.path.basename(seen.frame.name))[0] or f"frame{seen.frame.number:07d}"
+        seen.picture = seen.picture or draw(seen)
+        seen.picture.save(os.path.join(self.folder, f"{name}.jpg"), quality=90)
+
+
+class VideoWriter:
+    """H.264 in an .mp4, at the rate that the first frames came at; PyAV writes it."""
+
+    def __init__(self, path, fps=30):
+        from edgert.optional import require
+
+        self.av = require("av", "writing videos")
+        self.path, self.fps, self.stream = path, fps, None
+        self.container = self.av.open(path, "w")
+
+    def __call__(self, seen):
+        from edgert.stream import draw
+
+        seen.picture = seen.picture or draw(seen)
+        if self.stream is None:
+            self.stream = self.container.add_stream("libx264", rate=self.fps)
+            # Even sides: H.264 halves the resolution of colour.
+            self.stream.width, self.stream.height = (side // 2 * 2 for side in seen.picture.size)
+            self.stream.pix_fmt = "yuv420p"
+        self._write(self.av.VideoFrame.from_image(seen.picture))
+
+    def close(self):
+        if self.stream is not None:
+            self._write(None)
+        self.container.close()
+
+    def _write(self, frame):
+        for packet in self.stream.encode(frame):
+            self.container.mux(packet)
+
+
+class Command:
+    """Starts a command for each label that was not seen in the frame before; one at a time, the camera never waits."""
+
+    def __init__(self, command):
+        self.words = shlex.split(command)
+        if not self.words:
+            raise InputError("--on-detect: no command")
+        self.before, self.running = set(), None
+
+    def __call__(self, seen):
+        labels = set() if seen.kind == "pose" else {item.label for item in seen.items}
+        new, self.before = labels - self.before, labels
+        if not new or (self.running is not None and self.running.poll() is None):
+            return
+        try:
+            self.running = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=sys.stderr)
+            self.running.stdin.write((json.dumps(seen.as_dict()) + "\n").encode())
+            self.running.stdin.close()
+        except OSError as error:
+            print(f"edgert: --on-detect {self.words[0]}: {error.strerror}", file=sys.stderr)
+
+
+def report(timings):
+    """Median and 95th percentile of each stage, on stderr: stdout is for answers."""
+    if not timings.rows:
+        return
+    print(f"\n{timings.count:,} frames, {timings.fps():.1f} a second; camera to answer:", file=sys.stderr)
+    for stage, (median, p95) in timings.summary().items():
+        print(f"  {stage:12} {median:9.3f} ms   p95 {p95:9.3f} ms", file=sys.stderr)
