@@ -1,9 +1,6 @@
 """`edgert run` on a camera, a video or a folder of frames: the loop, what it writes, and what follows from it."""
 
-import json
 import os
-import shlex
-import subprocess
 import sys
 
 from edgert.cli import options
@@ -132,6 +129,8 @@ def _sinks(args, condition):
 
 
 def _print_json(seen):
+    import json
+
     print(json.dumps(seen.as_dict(), ensure_ascii=False), flush=True)
 
 
@@ -195,6 +194,8 @@ class Command:
     """Starts a command for each label that was not seen in the frame before; one at a time, the camera never waits."""
 
     def __init__(self, command):
+        import shlex
+
         self.words = shlex.split(command)
         if not self.words:
             raise InputError("--on-detect: no command")
@@ -205,6 +206,9 @@ class Command:
         new, self.before = labels - self.before, labels
         if not new or (self.running is not None and self.running.poll() is None):
             return
+        import json
+        import subprocess
+
         try:
             self.running = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=sys.stderr)
             self.running.stdin.write((json.dumps(seen.as_dict()) + "\n").encode())
