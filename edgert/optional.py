@@ -11,8 +11,10 @@ PACKAGES = {  # module -> what pip calls it
     "gguf": "gguf",
     "numpy": "numpy",
     "onnx": "onnx",
+    "starlette": "starlette",
     "tokenizers": "tokenizers",
     "torch": "torch",
+    "uvicorn": "uvicorn",
 }
 _DEBIAN = {"pillow": "pil"}
 

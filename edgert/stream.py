@@ -55,6 +55,12 @@ class Watcher:
         self._input = None
         self._whole = None
 
+    def threshold(self):
+        """The least score that is shown; None where the model has none."""
+        if self.kind != "detect":
+            return None
+        return self.model.metadata.head.score_threshold if self.score is None else self.score
+
     def __call__(self, frame):
         """What the frame shows, a Seen."""
         start = monotonic_ns()

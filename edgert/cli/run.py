@@ -15,6 +15,7 @@ cat x.npy | edgert run model.bin -
 edgert run shakespeare.bin --prompt "ROMEO:" --max-tokens 300
 edgert run shakespeare.bin --stdin --json < prompts.txt
 edgert run detector.bin street.jpg --save seen/
+edgert run detector.bin --camera --serve
 edgert run detector.bin --camera --on-detect "logger seen"
 edgert run detector.bin --source /dev/video0 --json --save-when "person>0.6" --save seen/
 edgert run detector.bin --source clip.mp4 --out seen.mp4

@@ -1,4 +1,4 @@
-"""`edgert run` on a camera, a video or a folder of frames: the loop, what it writes, and what follows from it."""
+"""`edgert run` on a camera, a video or a folder of frames: the loop, what it writes, and the page it serves."""
 
 import os
 import sys
@@ -20,14 +20,18 @@ def configure(parser):
     group.add_argument("--save-when", metavar="COND", help='save frames (to --save) where, as in "person>0.6"')
     group.add_argument("--on-detect", metavar="CMD", help="run a command when a label appears; its JSON is on stdin")
     group.add_argument("--stop-on-failure", action="store_true", help="exit with code 4 when the camera fails")
+    page = "show a live page (127.0.0.1:8080)"
+    group.add_argument("--serve", nargs="?", const="127.0.0.1:8080", metavar="HOST:PORT", help=page)
 
 
 def is_asked(args):
-    return args.camera or args.source is not None
+    return args.camera or args.source is not None or args.serve is not None
 
 
 def run(args):
+    from edgert.governor import Governor
     from edgert.sources import opener
+    from edgert.sources.newest import Newest
     from edgert.stream import Timings, Watcher
 
     if args.camera and args.source:
@@ -43,17 +47,53 @@ def run(args):
         args.threads = _spare_one()
     watcher = Watcher(options.load(args), args.score, args.iou, args.top)
     timings, sinks = Timings(), _sinks(args, condition)
-    frames = _live_frames(open_source, args) if live else _frames(open_source())
+    governor, camera = Governor(args.fps), None
+    if live:
+        camera = Newest(open_source, stop_on_failure=args.stop_on_failure)
+    frames = _live_frames(camera, governor) if live else _frames(open_source(), governor if args.fps else None)
+    loop = Loop(watcher, frames, timings, sinks, args.frames)
     try:
-        for seen in _watched(watcher, frames, timings, args.frames):
-            for sink in sinks:
-                sink(seen)
+        if args.serve is not None:
+            _serve(loop, args.serve, what, camera, governor)
+        else:
+            loop()
     finally:
-        frames.close()
+        loop.stopped = True
+        if camera is not None:
+            camera.close()
         for sink in sinks:
             getattr(sink, "close", lambda: None)()
     report(timings)
     return 0
+
+
+def _serve(loop, where, what, camera, governor):
+    from edgert.messages import say
+    from edgert.serve import page
+
+    board = page.new_board(loop.watcher, loop.timings, what, camera, governor)
+    loop.sinks.append(board.put)
+    page.serve(loop, board, where, say)
+
+
+class Loop:
+    """Frames through the model into the sinks, until the source ends, `limit` frames were seen or `stopped` is set."""
+
+    def __init__(self, watcher, frames, timings, sinks, limit=None):
+        self.watcher, self.frames, self.timings, self.sinks, self.limit = watcher, frames, timings, sinks, limit
+        self.stopped = False
+
+    def __call__(self):
+        try:
+            for count, frame in enumerate(self.frames, 1):
+                seen = self.watcher(frame)
+                for sink in self.sinks:
+                    sink(seen)
+                self.timings.add(seen.ms)
+                if count == self.limit or self.stopped:
+                    return
+        finally:
+            self.frames.close()
 
 
 def _spare_one():
@@ -61,37 +101,23 @@ def _spare_one():
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
-def _watched(watcher, frames, timings, limit):
-    for count, frame in enumerate(frames, 1):
-        seen = watcher(frame)
-        yield seen
-        timings.add(seen.ms)
-        if count == limit:
-            return
-
-
-def _frames(source):
+def _frames(source, governor):
     try:
-        yield from source.frames()
+        for frame in source.frames():
+            if governor is not None:
+                governor.wait()
+            yield frame
     finally:
         source.close()
 
 
-def _live_frames(open_source, args):
-    """The newest frame each time; ends with the source, or after its failure if asked to."""
-    from edgert.governor import Governor
-    from edgert.sources.newest import Newest
-
-    newest = Newest(open_source, stop_on_failure=args.stop_on_failure)
-    governor = Governor(args.fps)
-    try:
-        while not newest.ended:
-            governor.wait()
-            frame = newest.get(timeout=0.5)
-            if frame is not None:
-                yield frame
-    finally:
-        newest.close()
+def _live_frames(newest, governor):
+    """The newest frame each time, until the source ends."""
+    while not newest.ended:
+        governor.wait()
+        frame = newest.get(timeout=0.5)
+        if frame is not None:
+            yield frame
 
 
 class Condition:
@@ -123,7 +149,7 @@ def _sinks(args, condition):
         sinks.append(Command(args.on_detect))
     if args.json:
         sinks.append(_print_json)
-    else:
+    elif args.serve is None:
         sinks.append(_print_text)
     return sinks
 

@@ -1,0 +1,1 @@
+"""The live page: what a camera sees, over HTTP."""
