@@ -24,7 +24,7 @@ class Session:
 
     def __init__(self, source, *, threads=None, tier=None, all_rows=False):
         self.threads, self.tier = thread_count(threads), tier
-        self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source)
+        self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source, to_run=True)
         self.graph = opset.with_all_rows(self.loaded.graph) if all_rows else self.loaded.graph
         self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
         self.outputs = [self.graph.tensors[index] for index in self.graph.outputs]

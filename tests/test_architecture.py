@@ -83,7 +83,7 @@ FOREIGN = {
 DEVICE_CORE = (
     *("errors", "graph", "opset", "operators", "shapes", "numerics", "text_rules", "text_limits", "storage", "plan"),
     *("threads", "messages", "tuned", "session", "model"),
-    *("__init__", "optional", "format/reader", "format/flat", "format/header", "format/schema"),
+    *("__init__", "optional", "format/reader", "format/pages", "format/flat", "format/header", "format/schema"),
 )
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip
