@@ -3,7 +3,7 @@
 import os
 from _thread import allocate_lock
 
-from edgert import opset, plan, text_limits, tuned
+from edgert import opset, pages, plan, text_limits, tuned
 from edgert.errors import InputError
 from edgert.format import reader
 from edgert.graph import TOKENS
@@ -24,13 +24,14 @@ class Session:
 
     def __init__(self, source, *, threads=None, tier=None, all_rows=False):
         self.threads, self.tier = thread_count(threads), tier
-        self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source, to_run=True)
+        self.loaded = reader.read_bytes(source) if _is_buffer(source) else reader.read(source)
         self.graph = opset.with_all_rows(self.loaded.graph) if all_rows else self.loaded.graph
         self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
         self.outputs = [self.graph.tensors[index] for index in self.graph.outputs]
         self._lock = allocate_lock()
         self._plans = {}  # number of tokens (None if the model has no such dimension) -> plan
         self._state = None
+        self._move = pages.move_of(self.loaded.map)
         self._limits = text_limits.limits_of(self.graph)
         self._symbolic = any(TOKENS in tensor.shape for tensor in self.graph.tensors)
         forced = tier or os.environ.get("EDGERT_TIER")
@@ -157,6 +158,8 @@ class Session:
         tokens = self._tokens(views)
         text_limits.check(self._limits, views)
         current = self.plan_for(tokens) if self._symbolic else self.plan
+        if self._move is not None and tokens == 1 and not self._move.step():
+            self._move = None
         for (tensor, place), view in zip(current.inputs, views):
             if view.nbytes != place.nbytes:
                 raise InputError(

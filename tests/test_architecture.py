@@ -19,6 +19,7 @@ ARROWS = {
     "edgert.heads": ("edgert.graph",),
     "edgert.text_rules": (),
     "edgert.text_limits": ("edgert.graph",),
+    "edgert.pages": ("kernels.native",),
     "edgert.operators": ("edgert.graph", "edgert.shapes", "edgert.numerics", "edgert.text_rules"),
     "edgert.opset": ("edgert.graph", "edgert.operators", "edgert.numerics", "edgert.heads"),
     "edgert.macs": ("edgert.graph",),
@@ -29,8 +30,8 @@ ARROWS = {
     "edgert.threads": (),
     "edgert.messages": (),
     "edgert.tuned": ("edgert", "edgert.messages", "kernels.tiers", "kernels.cpu"),
-    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.opset", "edgert.text_limits",
-                       "edgert.threads", "edgert.tuned"),
+    "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.opset", "edgert.pages",
+                       "edgert.text_limits", "edgert.threads", "edgert.tuned"),
     "edgert.tune": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned",
                     "edgert.messages", "kernels.tiers", "kernels.native"),
     "edgert.governor": (),
@@ -83,7 +84,7 @@ FOREIGN = {
 DEVICE_CORE = (
     *("errors", "graph", "opset", "operators", "shapes", "numerics", "text_rules", "text_limits", "storage", "plan"),
     *("threads", "messages", "tuned", "session", "model"),
-    *("__init__", "optional", "format/reader", "format/pages", "format/flat", "format/header", "format/schema"),
+    *("__init__", "optional", "pages", "format/reader", "format/flat", "format/header", "format/schema"),
 )
 SLOW = {"numpy", "dataclasses", "enum", "typing", "re", "pathlib", "hashlib", "collections", "functools", "inspect",
         "json", "contextlib", "PIL", "flatbuffers"}  # fmt: skip

@@ -13,7 +13,6 @@ from stat import S_ISREG
 from edgert import graph as g
 from edgert import opset
 from edgert.errors import ModelFormatError
-from edgert.format import pages
 from edgert.format import schema as s
 from edgert.format.flat import Flat
 from edgert.format.header import PREFIX_BYTES, Header, align, sha256
@@ -31,15 +30,14 @@ class Verified(g.Record):
     __slots__ = ("path", "size", "version", "program_sha256", "data_sha256", "tensors", "nodes", "data_bytes", "golden")
 
 
-def read(path, to_run=False):
+def read(path):
     """The model in the file at `path`, a `LoadedModel`.
 
-    to_run: its weights will be read again and again, so those of a large model may lie in huge pages (pages.py).
     Raises: ModelFormatError if it cannot be opened, is not a regular file, or anything in it is wrong.
     """
     path = os.fspath(path)
     try:
-        return _read_file(path, to_run)
+        return _read_file(path)
     except ModelFormatError as error:
         raise ModelFormatError(f"{path}: {error}") from None
 
@@ -80,9 +78,9 @@ def verify(path):
     return Verified(model.path, model.size, model.version, model.program_sha256.hex(), digest.hexdigest(), *counts)
 
 
-def _read_file(path, to_run):
+def _read_file(path):
     try:
-        parts = _open(path, to_run)
+        parts = _open(path)
     except ModelFormatError:
         raise
     except (OSError, ValueError, OverflowError) as error:
@@ -90,8 +88,8 @@ def _read_file(path, to_run):
     return _build(*parts, path)
 
 
-def _open(path, to_run):
-    """(header, program, the padding after it, the whole file mapped or in memory)."""
+def _open(path):
+    """(header, program, the padding after it, the whole file mapped)."""
     if not S_ISREG(os.stat(path).st_mode):  # merely opening a device can do harm: /dev/watchdog reboots
         raise ModelFormatError("is not a regular file")
     # O_NONBLOCK: should a FIFO have taken its place, open() would wait for a writer.
@@ -103,8 +101,6 @@ def _open(path, to_run):
         header = Header.unpack(os.pread(fd, PREFIX_BYTES, 0), status.st_size)
         program = os.pread(fd, header.program_bytes, PREFIX_BYTES)
         padding = os.pread(fd, header.data_offset - PREFIX_BYTES - header.program_bytes, PREFIX_BYTES + len(program))
-        if to_run:
-            return header, program, padding, pages.load(fd, header.file_bytes)
         return header, program, padding, mmap.mmap(fd, header.file_bytes, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)

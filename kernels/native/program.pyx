@@ -27,6 +27,15 @@ cdef extern from "<unistd.h>" nogil:
     int _SC_PAGESIZE, _SC_PHYS_PAGES
     long sysconf(int name)
 
+cdef extern from "<sys/mman.h>" nogil:
+    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MADV_HUGEPAGE, MREMAP_MAYMOVE, MREMAP_FIXED
+    void *MAP_FAILED
+    void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)
+    void *mremap(void *address, size_t length, size_t new_length, int flags, void *new_address)
+    int munmap(void *address, size_t length)
+    int mprotect(void *address, size_t length, int protection)
+    int madvise(void *address, size_t length, int advice)
+
 cdef extern from "pool.h" nogil:
     ctypedef struct edgert_pool:
         pass
@@ -57,6 +66,46 @@ def address_of(buffer):
     address = <uintptr_t>view.buf
     PyBuffer_Release(&view)
     return address
+
+
+HUGE_PAGE = 2097152  # bytes: of x86-64, and of 64-bit Arm with pages of 4 KiB
+
+
+cdef bint move_page(char *at, Py_ssize_t nbytes) noexcept nogil:
+    """Put a copy of `nbytes` read-only bytes, in a huge page if there is one, in their place."""
+    cdef char *room = <char *>mmap(NULL, 2 * nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    cdef char *page
+    cdef bint moved
+    if room == <char *>MAP_FAILED:
+        return False
+    page = <char *>((<uintptr_t>room + nbytes - 1) // nbytes * nbytes)
+    moved = madvise(page, nbytes, MADV_HUGEPAGE) == 0
+    if moved:
+        memcpy(page, at, nbytes)
+        moved = mprotect(page, nbytes, PROT_READ) == 0 and \
+            mremap(page, nbytes, nbytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) == <void *>at
+    if page > room:
+        munmap(room, page - room)
+    if moved:
+        munmap(page + nbytes, room + nbytes - page)
+    else:
+        munmap(page, room + 2 * nbytes - page)
+    return moved
+
+
+def into_huge_pages(uintptr_t address, Py_ssize_t nbytes):
+    """Move mapped, read-only memory into huge pages without changing its address; both multiples of HUGE_PAGE.
+
+    Returns: whether all of it was moved; what was not stays as it is.
+    """
+    cdef Py_ssize_t at
+    cdef bint moved = True
+    with nogil:
+        for at in range(0, nbytes, 2097152):
+            if not move_page(<char *>address + at, 2097152):
+                moved = False
+                break
+    return moved
 
 
 cdef class AlignedBuffer:
