@@ -8,13 +8,14 @@ from edgert.session import Session
 _STRUCT_CODES = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "int32": "i", "int64": "q"}
 
 
-def load(source, *, threads=None, tier=None):
+def load(source, *, threads=None, tier=None, all_rows=False):
     """Load a model file, ready to run.
 
     source: path, or the file's bytes. threads: how many cores an answer may use. tier: forces one kernel tier.
+    all_rows: a language model gives logits for every token, not for the last one.
     Raises: ModelFormatError if the file is wrong, TierError if this CPU lacks the tier.
     """
-    return Model(source, threads=threads, tier=tier)
+    return Model(source, threads=threads, tier=tier, all_rows=all_rows)
 
 
 class Class(tuple):
@@ -39,8 +40,8 @@ class Model:
     picture, generate a prompt. Two threads may call it: one waits for the other.
     """
 
-    def __init__(self, source, *, threads=None, tier=None):
-        self.session = Session(source, threads=threads, tier=tier)
+    def __init__(self, source, *, threads=None, tier=None, all_rows=False):
+        self.session = Session(source, threads=threads, tier=tier, all_rows=all_rows)
         self._preprocessor = self._detector = self._language = None
 
     @property
@@ -162,7 +163,8 @@ class Model:
         """The logits after the last of `ids`, which stand at `position` and behind; a memoryview of float32."""
         count = len(ids)
         buffers = pack(f"<{count}i", *ids), pack("<i", position)
-        return self.session.run_buffers(buffers)[0].cast("f")
+        logits = self.session.run_buffers(buffers)[0].cast("f")
+        return logits[-self.outputs[0].shape[-1] :]
 
     def check_classifies(self):
         """Raises: InputError if this model's answer is not one row of scores."""

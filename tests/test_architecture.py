@@ -48,7 +48,7 @@ ARROWS = {
     "edgert.cli": ("edgert", "edgert.governor", "edgert.serve", "edgert.sources", "edgert.stream", "edgert.model",
                    "edgert.session", "edgert.plan", "edgert.format", "edgert.graph", "edgert.macs", "edgert.optional",
                    "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned", "edgert.messages", "kernels.tiers",
-                   "kernels.native"),
+                   "kernels.native", "edgert.text"),
     "edgert.cli.deploy": ("edgert.cli", "deploy"),
     "deploy": ("edgert.format",),
     "deploy.board": (),  # sent to the board alone
@@ -70,6 +70,7 @@ FOREIGN = {
     "edgert.session": {"numpy"},
     "edgert.serve": {"starlette", "uvicorn"},
     "edgert.sources": {"PIL", "numpy", "picamera2", "av"},
+    "edgert.text": {"numpy"},
     "edgert.vision": {"PIL", "numpy"},
     "edgert.convert": {"numpy", "flatbuffers", "torch", "onnx", "google"},  # google.protobuf: what onnx raises
     "edgert.convert.prune": {"numpy", "torch"},

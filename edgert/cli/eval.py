@@ -1,4 +1,4 @@
-"""`edgert eval`: accuracy over a folder of labelled pictures or an .npz of arrays."""
+"""`edgert eval`: accuracy over a folder of labelled pictures or an .npz of arrays; loss over a text."""
 
 import os
 import sys
@@ -11,18 +11,28 @@ from edgert.errors import InputError
 EXAMPLE = """
 edgert eval model.bin photos/            # photos/cat/1.jpg, photos/dog/2.jpg: the folder's name is the label
 edgert eval model.bin test.npz --json    # x: pictures (N, H, W, 3) uint8, or the model's own words; y: class numbers
+edgert eval shakespeare.bin --perplexity test.txt
 """
 
 
 def configure(parser):
     options.add_model(parser)
-    parser.add_argument("data", metavar="DATA", help="folder with one sub-folder a class, or .npz with x and y")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="folder with one sub-folder a class, or .npz with x and y"
+    )
     parser.add_argument("--limit", type=options.positive, metavar="N", help="only the first N (of each class folder)")
+    parser.add_argument("--perplexity", metavar="FILE", help="a language model's loss over the whole of this text")
     options.add_execution(parser)
     options.add_json(parser)
 
 
 def run(args):
+    if args.perplexity is not None:
+        from edgert.cli import perplexity
+
+        return perplexity.run(args)
+    if args.data is None:
+        raise InputError("nothing to measure: give DATA, or --perplexity FILE for a language model")
     model = options.load(args)
     model.check_classifies()
     samples, count = _npz_samples(model, args) if args.data.endswith(".npz") else _folder_samples(model, args)

@@ -9,14 +9,14 @@ import edgert
 from edgert.errors import EdgertError
 
 VERBS = {
-    "run": "answer for pictures or arrays",
+    "run": "answer for pictures, arrays or prompts",
     "convert": "turn a TFLite model into one model file",
     "inspect": "what is inside a model and what runs it",
     "verify": "check a model file and its golden answers",
     "bench": "how long one answer takes",
     "profile": "where the time goes, node by node",
     "tune": "choose the fastest kernels on this machine",
-    "eval": "accuracy over labelled pictures",
+    "eval": "accuracy over labelled pictures, loss over a text",
     "deploy": "put edgert and a model on a board over ssh",
     "doctor": "what this machine can do and what troubles it",
 }
