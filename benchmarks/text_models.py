@@ -3,8 +3,8 @@
     EDGERT_DATA=... python benchmarks/text_models.py FOLDER [--only gpt2,smollm,char]
 
 Makes FOLDER/NAME/ as Hugging Face has it (config.json, model.safetensors, tokenizer.json), then NAME.int8.bin and
-NAME.int4.bin, NAME.q8_0.gguf and NAME.q4_0.gguf (package gguf), and NAME.ct2/ (ctranslate2, transformers). The tokenizer
-is GPT-2's, cut to the model's vocabulary.
+NAME.int4.bin, NAME.q8_0.gguf and NAME.q4_0.gguf (package gguf), and NAME.ct2/ (ctranslate2, transformers). The
+tokenizer is GPT-2's, cut to the model's vocabulary.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 SHAPES = {
-    "gpt2": {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768, "n_layer": 12,
-             "n_head": 12, "n_positions": 1024, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5},
+    "gpt2": {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768,
+             "n_layer": 12, "n_head": 12, "n_positions": 1024, "activation_function": "gelu_new",
+             "layer_norm_epsilon": 1e-5},
     "smollm": {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 49152, "hidden_size": 576,
                "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536,
                "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",

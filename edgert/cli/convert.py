@@ -89,6 +89,9 @@ def run(args):
         "outputs": [_tensor(graph, i) for i in graph.outputs],
         "notes": draft.notes,
     }
+    if graph.metadata.task == "generate":
+        made = graph.metadata.provenance
+        summary["stored"] = f"weights {made['weights']}, caches {made['kv']} of {graph.metadata.text.context:,} tokens"
     if record is not None:
         summary["notes"] = [*draft.notes, *record.lines()]
         summary["quantised"] = record.summary()
@@ -158,7 +161,10 @@ def _print(summary, as_json):
         print(json.dumps(summary))
         return
     print(f"{summary['output']}: {summary['bytes']:,} bytes (the source has {summary['source_bytes']:,})")
-    print(f"  operators  {summary['operators']} in the source, {summary['nodes']} nodes now")
+    if summary["task"] == "generate":
+        print(f"  stored     {summary['stored']}; {summary['nodes']} nodes")
+    else:
+        print(f"  operators  {summary['operators']} in the source, {summary['nodes']} nodes now")
     for name, count in summary["fused"].items():
         print(f"  {count:9}  {name}")
     for end in ("inputs", "outputs"):
