@@ -38,7 +38,8 @@ def configure(parser):
     group = parser.add_argument_group("quantisation of a float model")
     typical = "typical inputs, which make it int8: a folder of pictures or an .npz file"
     group.add_argument("--calibrate", metavar="DATA", help=typical)
-    group.add_argument("--observer", choices=("minmax", "percentile", "kl", "mse"), help="how ranges are found (mse)")
+    rules = ("minmax", "percentile", "kl", "mse", "gain")
+    group.add_argument("--observer", choices=rules, help="how ranges are found (mse)")
     group.add_argument("--outputs", choices=("int8", "float32"), help="the type of the model's outputs (chosen)")
     budget = "points of accuracy that may be lost (30dB: the least SQNR); repairs are tried until it holds"
     group.add_argument("--budget", metavar="0.5", help=budget)

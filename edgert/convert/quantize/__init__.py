@@ -12,7 +12,7 @@ import os
 from edgert import opset
 from edgert.convert import metadata, passes
 from edgert.convert.quantize import budget as repairs
-from edgert.convert.quantize import calibrate, goals, lower, rebuild, samples
+from edgert.convert.quantize import calibrate, goals, lower, samples
 from edgert.convert.quantize.recipe import Recipe
 from edgert.convert.quantize.record import Record
 from edgert.errors import ConversionError, InputError, ModelFormatError
@@ -28,9 +28,10 @@ def quantize(
     """(int8 Graph, Record) of a validated float32 `graph`; nodes without an int8 form stay in float.
 
     calibration: a folder of pictures, an .npz file, or an iterable of arrays or tuples of arrays: `samples.load`.
-    observer: how ranges are found from the values seen: "minmax", "percentile", "kl" or "mse".
+    observer: how ranges are found from the values seen: a key of `observers.RANGES`.
     outputs: "int8", "float32", or "auto", float32 where an output joins results of different range.
-    limit: the most calibration samples that are used. correct: whether biases are corrected.
+    limit: the most calibration samples that are used. correct: whether biases are corrected,
+    where that brings the outputs nearer.
     budget: what may be lost: points of accuracy where there are labels, else the least SQNR in dB ("30dB" says so in
     any case); repairs are tried until it holds. labelled: as `calibration`, with labels, for a detector a folder in
     COCO's format; by default the calibration data with its own labels. progress: called with (what, done, of how many).
@@ -45,9 +46,9 @@ def quantize(
     seen = calibrate.observe(graph, data, lambda done, count: told("calibrating", done, count))
     state = repairs.State(graph, seen, Recipe(graph, calibrate.ranges(graph, seen, observer), outputs), data)
     if goal is not None:
-        state = repairs.hold(state, goal, lambda tried: _lowered(tried.graph, tried.recipe), record, told)
+        state = repairs.hold(state, goal, _lower_state, record, told)
     elif correct:
-        rebuild.rebuild(graph, state.recipe, data, fit=False, progress=lambda at, n: told("correcting biases", at, n))
+        state = repairs.corrected(state, _lower_state, record, told)
     return finish(state.graph, state.recipe, record), record
 
 
@@ -79,6 +80,10 @@ def finish(graph, recipe, record):
     if in_float:
         record.steps.append(f"{in_float} of {len(lowered.nodes)} nodes give float32")
     return metadata.quantised(lowered, graph.metadata, record.lines())
+
+
+def _lower_state(state):
+    return _lowered(state.graph, state.recipe)
 
 
 def _lowered(graph, recipe):

@@ -8,7 +8,7 @@ answer most.
 import copy
 
 from edgert.convert import evaluate
-from edgert.convert.quantize import batches, calibrate, equalise, measure, rebuild
+from edgert.convert.quantize import batches, calibrate, equalise, goals, measure, rebuild
 from edgert.convert.quantize.lower import lower
 
 MAX_FLOAT_NODES = 6
@@ -56,6 +56,19 @@ def hold(state, goal, make, record, progress=None):
     reached = "holds" if best.value >= goal.floor else "does not hold"
     record.steps.append(f"the budget {reached}: {goal.text(best.value)}, {goal.text(goal.floor)} wanted")
     return best
+
+
+def corrected(state, make, record, progress):
+    """`state` with its biases corrected, if that brings the outputs nearer to the float ones on some of the samples."""
+    goal = goals.Sqnr(state.graph, state.data[-goals.SQNR_SAMPLES :], 0.0)
+    candidate = state.changed()
+    rebuild.rebuild(
+        state.graph, candidate.recipe, state.data, False, lambda at, count: progress("correcting biases", at, count)
+    )
+    before, after = goal(make(state)), goal(make(candidate))
+    kept = "" if after >= before else ", not kept"
+    record.steps.append(f"biases corrected: SQNR {before:.1f} to {after:.1f} dB{kept}")
+    return candidate if after >= before else state
 
 
 def _better(best, candidate, name, goal, record):
@@ -125,6 +138,7 @@ REPAIRS = (
     ("weights rounded layer by layer", _rounding),
     ("ranges by minimum and maximum", _ranges("minmax")),
     ("ranges by percentile", _ranges("percentile")),
+    ("ranges by what readers make of each channel", _ranges("gain")),
     ("equalised layers", _equalised),
     ("own scales before a concat", _apart),
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgert.convert import evaluate
-from edgert.convert.quantize import batches, functions, observers, samples
+from edgert.convert.quantize import batches, functions, gain, observers, samples
 from edgert.convert.quantize.observers import Observer
 from edgert.errors import ConversionError, InputError
 
@@ -46,8 +46,12 @@ def ranges(graph, seen, observer="mse"):
     """Tensor index -> (low, high), by the named rule of `observers.RANGES`; pictures span what their pixels can be."""
     if observer not in observers.RANGES:
         raise InputError(f"observer '{observer}' is none of {', '.join(observers.RANGES)}")
-    through = _read_by_functions_only(graph)
-    found = {i: observers.RANGES[observer](o, through.get(i)) for i, o in seen.items()}
+    through, rule = _read_by_functions_only(graph), observers.RANGES[observer]
+    if observer == "gain":
+        gains = gain.of(graph, seen)
+        found = {i: rule(o, through.get(i), gains.get(i)) for i, o in seen.items()}
+    else:
+        found = {i: rule(o, through.get(i)) for i, o in seen.items()}
     if (pixels := samples.picture_range(graph)) is not None:
         low, high = found[graph.inputs[0]]
         found[graph.inputs[0]] = min(low, pixels[0]), max(high, pixels[1])

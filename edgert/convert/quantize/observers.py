@@ -11,6 +11,7 @@ import numpy as np
 BINS = 2**14
 MIN_BINS_PER_WORD = 8
 MAX_HISTOGRAM_VALUES = 2**16  # of one tensor in one run: a histogram needs no more, and counting is what takes the time
+ROWS, MAX_ROWS = 48, 1200  # positions kept of one run, and of all
 GRID = np.linspace(0.02, 1.0, 50)  # shares of the minimum or maximum that the search tries
 LEVELS = 255  # steps between the 256 words
 
@@ -18,18 +19,23 @@ LEVELS = 255  # steps between the 256 words
 class Observer:
     """The values of one tensor over all calibration runs.
 
-    low, high: minimum and maximum. channel_low, channel_high: the same along the last axis. counts: histogram of BINS
-    bins over [-limit, limit], where limit is a power of two that grows with the values.
+    low, high: minimum and maximum. channel_low, channel_high: the same along the last axis. rows: some positions, with
+    all channels. counts: histogram of BINS bins over [-limit, limit], where limit is a power of two that grows with the
+    values.
     """
 
     def __init__(self):
         self.low, self.high = np.inf, -np.inf
         self.channel_low = self.channel_high = None
+        self.rows = []
         self.limit, self.counts = 2.0**-40, np.zeros(BINS, np.int64)
 
     def see(self, x):
         """Counts float array x (N, ..., C) in."""
         rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+        if sum(map(len, self.rows)) < MAX_ROWS:
+            chosen = np.random.default_rng(len(self.rows)).integers(0, len(rows), min(ROWS, len(rows)))
+            self.rows.append(rows[chosen])
         low, high = rows.min(0), rows.max(0)
         if self.channel_low is not None:
             low, high = np.minimum(low, self.channel_low), np.maximum(high, self.channel_high)
@@ -91,6 +97,24 @@ def mse(observer, function=None):
     return _search(observer, error)
 
 
+def gain(observer, function=None, gains=None):
+    """The range with the smallest mean squared error where each channel counts as much as its readers make of it.
+
+    gains (C): power that readers give to each channel; None: `mse`. A channel that the next layer multiplies by little
+    may then saturate, to leave finer steps to those that matter.
+    """
+    if gains is None:
+        return mse(observer, function)
+    rows = np.concatenate(observer.rows).astype(np.float64)
+    wanted = rows if function is None else function(rows)
+
+    def error(low, high):
+        real = rounded(rows, low, high)
+        return float((((wanted - (real if function is None else function(real))) ** 2).mean(0) * gains).sum())
+
+    return _search(observer, error)
+
+
 def kl(observer, function=None):
     """The range whose words keep most of the distribution: smallest Kullback-Leibler divergence.
 
@@ -144,4 +168,4 @@ def rounded(values, low, high):
     return (np.clip(np.rint(values / scale) + zero, 0, LEVELS) - zero) * scale
 
 
-RANGES = {"minmax": minmax, "percentile": percentile, "mse": mse, "kl": kl}
+RANGES = {"minmax": minmax, "percentile": percentile, "mse": mse, "kl": kl, "gain": gain}
