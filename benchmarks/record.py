@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from edgert.cli import machine
+from edgert import machine
 from edgert.kernels import cpu
 
 PACKAGES = ("edgert", "numpy", "numba", "ai-edge-litert", "onnxruntime", "ncnn", "torch")

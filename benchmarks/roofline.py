@@ -11,10 +11,10 @@ from pathlib import Path
 
 from record import machine_record
 
-from edgert.cli.machine import last_cache_bytes
 from edgert.cli.peak import beyond_caches, measured_bandwidth, measured_peak
 from edgert.cli.text import bytes_text
 from edgert.kernels import tiers
+from edgert.machine import last_cache_bytes
 
 CACHED_BYTES = 256 << 10
 

@@ -29,6 +29,8 @@ ARROWS = {
     "edgert.plan": ("edgert.graph", "edgert.opset", "edgert.storage", "kernels.tiers", "kernels.native"),
     "edgert.threads": (),
     "edgert.messages": (),
+    "edgert.machine": (),
+    "edgert.monitor": ("edgert.machine",),
     "edgert.tuned": ("edgert", "edgert.messages", "kernels.tiers", "kernels.cpu"),
     "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.opset", "edgert.pages",
                        "edgert.text_limits", "edgert.threads", "edgert.tuned"),
@@ -48,7 +50,8 @@ ARROWS = {
     "edgert.cli": ("edgert", "edgert.governor", "edgert.serve", "edgert.sources", "edgert.stream", "edgert.model",
                    "edgert.session", "edgert.plan", "edgert.format", "edgert.graph", "edgert.macs", "edgert.optional",
                    "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned", "edgert.messages", "kernels.tiers",
-                   "kernels.native", "edgert.text"),
+                   "kernels.native", "edgert.text",
+                   "edgert.machine", "edgert.monitor"),
     "edgert.cli.deploy": ("edgert.cli", "deploy"),
     "deploy": ("edgert.format",),
     "deploy.board": (),  # sent to the board alone
@@ -72,6 +75,8 @@ FOREIGN = {
     "edgert.sources": {"PIL", "numpy", "picamera2", "av"},
     "edgert.text": {"numpy"},
     "edgert.vision": {"PIL", "numpy"},
+    "edgert.monitor": {"psutil"},
+    "edgert.cli.page.resources": {"matplotlib"},
     "edgert.convert": {"numpy", "flatbuffers", "torch", "onnx", "google"},  # google.protobuf: what onnx raises
     "edgert.convert.prune": {"numpy", "torch"},
     "edgert.cli.convert": {"numpy"},

@@ -2,7 +2,8 @@
 
 import sys
 
-from edgert.cli import machine, options, timing
+from edgert import machine
+from edgert.cli import options, timing
 from edgert.cli.text import time_text
 
 EXAMPLE = """

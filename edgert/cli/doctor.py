@@ -4,7 +4,7 @@ import os
 import struct
 import sys
 
-from edgert.cli import machine
+from edgert import machine
 from edgert.cli.text import bytes_text, table
 from edgert.optional import install_command
 from edgert.tuned import cache_dir
@@ -46,7 +46,7 @@ def run(args):
 def examine(root="", vcgencmd=None):
     """Every finding as {what, value, state, mend}, in the order they matter.
 
-    root, vcgencmd: see `edgert.cli.machine`; for tests.
+    root, vcgencmd: see `edgert.machine`; for tests.
     """
     return [
         *_cpu(root),

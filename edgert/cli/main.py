@@ -16,6 +16,7 @@ VERBS = {
     "bench": "how long one answer takes",
     "profile": "where the time goes, node by node",
     "tune": "choose the fastest kernels on this machine",
+    "plot": "draw a resource log of edgert run",
     "eval": "accuracy over labelled pictures, loss over a text",
     "deploy": "put edgert and a model on a board over ssh",
     "doctor": "what this machine can do and what troubles it",

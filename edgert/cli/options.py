@@ -16,6 +16,32 @@ def add_json(parser):
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
+def add_resource_log(parser):
+    parser.add_argument(
+        "--log-resources",
+        metavar="FILE",
+        help="a record a second of CPU, memory, heat and speed into FILE.jsonl or FILE.csv (edgert plot draws it)",
+    )
+
+
+class ResourceLog:
+    """Context whose value is called with each answer's nanoseconds; it keeps the log that --log-resources asked for."""
+
+    def __init__(self, args):
+        self._sampler = None
+        if args.log_resources is not None:
+            from edgert.monitor import Sampler
+
+            self._sampler = Sampler(args.log_resources)
+
+    def __enter__(self):
+        return self._sampler.__enter__().answered if self._sampler else lambda elapsed_ns: None
+
+    def __exit__(self, *error):
+        if self._sampler:
+            self._sampler.__exit__(*error)
+
+
 def load(args):
     """The model of the command line, ready to run."""
     from edgert.model import load

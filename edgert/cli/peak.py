@@ -2,8 +2,7 @@
 
 import mmap
 
-from edgert import plan
-from edgert.cli import machine
+from edgert import machine, plan
 from edgert.cli.timing import measure
 from edgert.graph import Graph, Node, Quant, Record, Tensor
 

@@ -3,7 +3,8 @@
 import os
 from time import perf_counter_ns
 
-from edgert.cli import machine, options, timing
+from edgert import machine
+from edgert.cli import options, timing
 from edgert.cli.facts import gather
 from edgert.cli.peak import measure_roof
 from edgert.cli.text import bytes_text, count_text, shape_text, shorten, table, time_text

@@ -42,12 +42,16 @@ def configure(parser):
     parser.add_argument("--save", metavar="DIR", help="folder for pictures with what was seen drawn into them")
     watch.configure(parser)
     options.add_execution(parser)
+    options.add_resource_log(parser)
     options.add_json(parser)
 
 
 def run(args):
-    if watch.is_asked(args):
-        return watch.run(args)
+    with options.ResourceLog(args) as args.answered:
+        return watch.run(args) if watch.is_asked(args) else _run(args)
+
+
+def _run(args):
     from edgert.cli.inputs import placed_input
 
     model = options.load(args)
@@ -81,6 +85,7 @@ def _answer(model, answer, name, placed, args):
     started = perf_counter_ns()
     outputs = model.run_buffers([buffer for buffer, _ in placed])
     elapsed_ns = perf_counter_ns() - started
+    args.answered(elapsed_ns)
     result = answer(model, outputs, args, placed[0][1])
     if args.save and placed[0][1] is not None and name != "-":
         _save(model, name, outputs, placed[0][1], args)

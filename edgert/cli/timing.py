@@ -3,6 +3,8 @@
 import os
 from time import perf_counter_ns
 
+from edgert.monitor import percentile
+
 
 def example_inputs(session):
     """Bytes for every input: the file's golden inputs, else a fixed pattern (zeros where words may be indices)."""
@@ -34,12 +36,6 @@ def measure(function, runs=None, warmup=10, at_least_ns=2_000_000_000, fewest=20
         function()
         times.append(perf_counter_ns() - before)
     return times
-
-
-def percentile(sorted_times, share):
-    """The smallest of the times that `share` of them do not exceed (nearest rank)."""
-    rank = -(-len(sorted_times) * share // 1)  # ceil
-    return sorted_times[max(0, int(rank) - 1)]
 
 
 def summary(times):

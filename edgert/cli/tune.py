@@ -1,6 +1,7 @@
 """`edgert tune`: measure every kernel that can run a node on this machine, and keep the winners for later loads."""
 
-from edgert.cli import machine, options
+from edgert import machine
+from edgert.cli import options
 from edgert.cli.text import shape_text, table, time_text
 
 EXAMPLE = """

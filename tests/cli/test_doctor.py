@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from edgert.cli import doctor, machine
+from edgert import machine
+from edgert.cli import doctor
 from edgert.cli.main import main
 
 PI5_CPUINFO = """processor\t: 0

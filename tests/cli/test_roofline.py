@@ -4,7 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from edgert.cli import machine, peak, profile
+from edgert import machine
+from edgert.cli import peak, profile
 from edgert.cli.peak import Roof
 from edgert.cli.roofline_svg import draw_roofline
 

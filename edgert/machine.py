@@ -62,15 +62,26 @@ def _cpuinfo(root):
 
 def memory_bytes(root=""):
     """(total, available) of main memory, or None."""
+    fields = _meminfo(root)
+    if "MemTotal" not in fields or "MemAvailable" not in fields:
+        return None
+    return fields["MemTotal"], fields["MemAvailable"]
+
+
+def cma_free_bytes(root=""):
+    """Free memory of the area that camera and video buffers come from, or None where there is no such area."""
+    fields = _meminfo(root)
+    return fields.get("CmaFree") if fields.get("CmaTotal") else None
+
+
+def _meminfo(root):
     fields = {}
     for line in (_read(f"{root}/proc/meminfo") or "").splitlines():
         key, _, value = line.partition(":")
         words = value.split()
         if words and words[0].isdigit():
             fields[key] = int(words[0]) * 1024
-    if "MemTotal" not in fields or "MemAvailable" not in fields:
-        return None
-    return fields["MemTotal"], fields["MemAvailable"]
+    return fields
 
 
 def last_cache_bytes(root=""):
@@ -94,6 +105,17 @@ def temperature_c(root=""):
             if text.lstrip("-").isdigit():
                 return int(text) / 1000
     return None
+
+
+def clock_mhz(root=""):
+    """Clock of the first core now, or None."""
+    text = (_read(f"{root}/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq") or "").strip()
+    if text.isdigit():
+        return int(text) / 1000
+    try:
+        return float(_cpuinfo(root).get("cpu mhz", ""))
+    except ValueError:
+        return None
 
 
 def governor(root=""):

@@ -1,0 +1,253 @@
+"""What this process and its machine are doing: one flat record a moment, for logs, plots, metrics and status lines.
+
+    monitor = Monitor()
+    monitor.answered(elapsed_ns)        # after each answer, from any thread
+    monitor.record()                    # {'time_s': ..., 'cpu_percent': ..., 'fps': ..., 'trouble': ''}
+
+A record covers the time since the one before. What a machine does not tell is None, so a log has the same columns
+everywhere. `Sampler` takes a record a second into a ring in memory and, if asked, into a file.
+"""
+
+import os
+import threading
+import time
+from array import array
+from collections import deque
+
+from edgert import machine
+from edgert.errors import InputError
+
+FIELDS = {
+    "time_s": "when the record was taken, seconds since 1970",
+    "elapsed_s": "the time that it covers",
+    "cpu_percent": "CPU of this process, 100 for each core that it keeps busy",
+    "rss_mb": "resident memory of this process, MiB",
+    "threads": "threads of this process",
+    "available_mb": "memory that programs can still get, MiB",
+    "cma_free_mb": "free memory for cameras and video (CMA), MiB",
+    "temperature_c": "of the CPU, degrees Celsius",
+    "clock_mhz": "clock of the first core",
+    "trouble": "what the firmware complains of, in words",
+    "answers": "answers in this time",
+    "fps": "answers a second",
+    "latency_p50_ms": "half of the answers took no longer",
+    "latency_p95_ms": "95 of 100 answers took no longer",
+    "latency_p99_ms": "99 of 100 answers took no longer",
+}
+CORE = "core{}_percent"  # one more field for each core of the machine: how busy it is, whoever keeps it so
+
+_MIB = 1 << 20
+_KEPT_LATENCIES = 100_000  # of one record; more answers are counted, not kept
+_SHORTEST_S = 0.5  # below, the kernel's count of ticks says nothing of a core
+_THROTTLE_EVERY_S = 5.0  # asking the firmware may start a process
+
+
+class Monitor:
+    """Counts answers and takes records. Any thread may call it.
+
+    root, vcgencmd: as in `machine`, for tests that bring their own machine.
+    """
+
+    def __init__(self, root="", vcgencmd=None):
+        import psutil
+
+        self._psutil = psutil
+        self._process = psutil.Process()
+        self._root, self._vcgencmd = root, vcgencmd
+        self._lock = threading.Lock()
+        self._latencies, self._count = array("q"), 0
+        self._throttled, self._asked = None, float("-inf")
+        self._since = time.monotonic()
+        self._process.cpu_percent()  # from now on: the first call of each only remembers the time
+        psutil.cpu_percent(percpu=True)
+
+    def answered(self, elapsed_ns):
+        """One more answer, which took this long."""
+        with self._lock:
+            self._count += 1
+            if len(self._latencies) < _KEPT_LATENCIES:
+                self._latencies.append(elapsed_ns)
+
+    def record(self):
+        """What happened since the last record, as a dict of FIELDS and one CORE for each core."""
+        with self._lock:
+            latencies, count, since = sorted(self._latencies), self._count, self._since
+            self._latencies, self._count, self._since = array("q"), 0, time.monotonic()
+            elapsed_s = self._since - since
+        cores = self._psutil.cpu_percent(percpu=True)
+        return {
+            "time_s": round(time.time(), 3),
+            "elapsed_s": round(elapsed_s, 3),
+            **self._process_fields(),
+            **self._machine_fields(),
+            "answers": count,
+            "fps": round(count / elapsed_s, 2) if elapsed_s > 0 else 0.0,
+            **{f"latency_p{share}_ms": _milliseconds(latencies, share) for share in (50, 95, 99)},
+            **{CORE.format(i): share if elapsed_s > _SHORTEST_S else None for i, share in enumerate(cores)},
+        }
+
+    def _process_fields(self):
+        with self._process.oneshot():
+            return {
+                "cpu_percent": self._process.cpu_percent(),
+                "rss_mb": round(self._process.memory_info().rss / _MIB, 2),
+                "threads": self._process.num_threads(),
+            }
+
+    def _machine_fields(self):
+        memory = machine.memory_bytes(self._root)
+        return {
+            "available_mb": round(memory[1] / _MIB, 1) if memory else None,
+            "cma_free_mb": _mib(machine.cma_free_bytes(self._root)),
+            "temperature_c": machine.temperature_c(self._root),
+            "clock_mhz": machine.clock_mhz(self._root),
+            "trouble": self._trouble(),
+        }
+
+    def _trouble(self):
+        now = time.monotonic()
+        if now - self._asked >= _THROTTLE_EVERY_S:
+            self._throttled, self._asked = machine.throttled(self._root, self._vcgencmd), now
+        return None if self._throttled is None else trouble_text(self._throttled)
+
+
+def trouble_text(word):
+    """A throttle word in words: 'under-voltage; throttled since boot', '' where all is well."""
+    states = machine.throttle_states(word)
+    return "; ".join([what if now else f"{what} since boot" for _, what, now in states])
+
+
+def percentile(ordered, share):
+    """The smallest of the ordered values that `share` of them (0..1) do not exceed (nearest rank)."""
+    rank = -(-len(ordered) * share // 1)  # ceil
+    return ordered[max(0, int(rank) - 1)]
+
+
+def _milliseconds(ordered, percent):
+    return round(percentile(ordered, percent / 100) / 1e6, 4) if ordered else None
+
+
+def _mib(nbytes):
+    return None if nbytes is None else round(nbytes / _MIB, 1)
+
+
+class Sampler:
+    """Takes a record every `interval` seconds, as a context manager; the last one when it is left.
+
+    path: a .jsonl or .csv file to write them to, as they come; None: only the ring of the last `keep` records.
+    Raises: InputError for another suffix or an interval that is no positive number; OSError if the file cannot be made.
+    """
+
+    def __init__(self, path=None, interval=1.0, keep=600, monitor=None):
+        if not 0 < interval < float("inf"):
+            raise InputError(f"interval is {interval}; give seconds above 0")
+        self.monitor = monitor or Monitor()
+        self.records = deque(maxlen=keep)
+        self._interval = interval
+        self._file = _open(path) if path is not None else None
+        self._as_csv = path is not None and os.fspath(path).endswith(".csv")
+        self._writer = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="edgert-monitor", daemon=True)
+
+    def answered(self, elapsed_ns):
+        """One more answer, which took this long."""
+        self.monitor.answered(elapsed_ns)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        if self._file:
+            self._file.close()
+
+    def _loop(self):
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(self._interval)
+            self._sample()
+
+    def _sample(self):
+        record = self.monitor.record()
+        self.records.append(record)
+        if self._file:
+            self._write(record)
+
+    def _write(self, record):
+        if self._as_csv:
+            import csv
+
+            if self._writer is None:
+                self._writer = csv.DictWriter(self._file, record)
+                self._writer.writeheader()
+            self._writer.writerow(record)
+        else:
+            import json
+
+            self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+
+def _open(path):
+    check_log_name(path)
+    return open(path, "w", encoding="utf-8", newline="")
+
+
+def check_log_name(path):
+    """Raises: InputError if the name of a log says neither .jsonl nor .csv."""
+    if not os.fspath(path).endswith((".jsonl", ".csv")):
+        raise InputError(f"{path}: a resource log is written as .jsonl or .csv; give a name that ends so")
+
+
+def read_log(path):
+    """The records of a log that a Sampler wrote, as dicts of numbers, words and None.
+
+    Raises: InputError naming the line that is no record.
+    """
+    check_log_name(path)
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        records = list(_csv_records(file, path) if os.fspath(path).endswith(".csv") else _json_records(file, path))
+    if not records:
+        raise InputError(f"{path}: no records in it")
+    return records
+
+
+def _json_records(file, path):
+    import json
+
+    for number, line in enumerate(file, 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        yield _checked(record, f"{path}: line {number}")
+
+
+def _csv_records(file, path):
+    import csv
+
+    try:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            record = {key: _value(key, text) for key, text in row.items() if key and isinstance(text, str)}
+            yield _checked(record, f"{path}: line {number}")
+    except csv.Error as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _value(key, text):
+    if text == "":
+        return "" if key == "trouble" else None
+    try:
+        return text if key == "trouble" else float(text)
+    except ValueError:
+        return None
+
+
+def _checked(record, where):
+    time_s = record.get("time_s") if isinstance(record, dict) else None
+    if isinstance(time_s, bool) or not isinstance(time_s, (int, float)) or time_s != time_s:
+        raise InputError(f"{where} is no record of a resource log: it has no time_s")
+    return record
