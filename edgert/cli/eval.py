@@ -10,16 +10,17 @@ from edgert.errors import InputError
 
 EXAMPLE = """
 edgert eval model.bin photos/            # photos/cat/1.jpg, photos/dog/2.jpg: the folder's name is the label
+edgert eval detector.bin coco/           # coco/instances_val.json and the pictures it names
 edgert eval model.bin test.npz --json    # x: pictures (N, H, W, 3) uint8, or the model's own words; y: class numbers
 edgert eval shakespeare.bin --perplexity test.txt
 """
 
+_DATA = "folder with one sub-folder a class, .npz with x and y, or for a detector a folder in COCO's format"
+
 
 def configure(parser):
     options.add_model(parser)
-    parser.add_argument(
-        "data", nargs="?", metavar="DATA", help="folder with one sub-folder a class, or .npz with x and y"
-    )
+    parser.add_argument("data", nargs="?", metavar="DATA", help=_DATA)
     parser.add_argument("--limit", type=options.positive, metavar="N", help="only the first N (of each class folder)")
     parser.add_argument("--perplexity", metavar="FILE", help="a language model's loss over the whole of this text")
     options.add_execution(parser)
@@ -34,6 +35,8 @@ def run(args):
     if args.data is None:
         raise InputError("nothing to measure: give DATA, or --perplexity FILE for a language model")
     model = options.load(args)
+    if model.metadata.head is not None:
+        return _detector(model, args)
     model.check_classifies()
     samples, count = _npz_samples(model, args) if args.data.endswith(".npz") else _folder_samples(model, args)
     top_1 = top_5 = done = run_ns = 0
@@ -61,6 +64,46 @@ def run(args):
         args, model, {"samples": done, "skipped": len(skipped), "top_1": top_1 / done, "top_5": top_5 / done}, run_ns
     )
     return 0
+
+
+def _detector(model, args):
+    """Mean average precision on a folder in COCO's format."""
+    from edgert.vision import coco
+    from edgert.vision.metrics import mean_average_precision
+
+    if not os.path.isdir(args.data):
+        raise InputError(f"{args.data}: a detector is measured on a folder with instances*.json in COCO's format")
+    samples = coco.read(args.data, model.metadata.labels)[: args.limit]
+    found, truth, run_ns = [], [], 0
+    for path, boxes in samples:
+        data, place = model.prepare_placed(path)
+        started = perf_counter_ns()
+        outputs = model.run_buffers([data])
+        run_ns += perf_counter_ns() - started
+        # Low, or the end of the curve of precision over recall would be missing.
+        seen = model.locate(outputs, place, score=0.01)
+        found.append([(item.index, item.score, item.box) for item in seen])
+        truth.append(boxes)
+    precision, each = mean_average_precision(found, truth)
+    tiers = options.tier_counts(model.session.plan)
+    each_ms = run_ns / max(1, len(found)) / 1e6
+    if args.json:
+        import json
+
+        names = {_label(model, index): round(value, 4) for index, value in each.items()}
+        result = {"model": args.model, "data": args.data, "samples": len(found), "map_50": precision}
+        print(json.dumps({**result, "classes": names, "ms_each": each_ms, "tiers": tiers}, ensure_ascii=False))
+        return 0
+    print(f"mAP@0.5  {100 * precision:.2f} %")
+    for index, value in sorted(each.items(), key=lambda item: -item[1]):
+        print(f"  {100 * value:6.2f} %  {_label(model, index)}")
+    print(f"\n{len(found):,} pictures, {time_text(each_ms * 1e6)} each on {', '.join(tiers)}")
+    return 0
+
+
+def _label(model, index):
+    labels = model.metadata.labels
+    return labels[index] if index < len(labels) else f"class {index}"
 
 
 def _report(args, model, result, run_ns):

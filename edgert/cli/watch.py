@@ -102,10 +102,14 @@ def _spare_one():
 
 
 def _frames(source, governor):
+    frames = source.frames()
     try:
-        for frame in source.frames():
+        while True:
             if governor is not None:
-                governor.wait()
+                governor.wait()  # before the frame is made, so that its age stays honest
+            frame = next(frames, None)
+            if frame is None:
+                return
             yield frame
     finally:
         source.close()

@@ -43,6 +43,9 @@ def application(board):
 
         return give
 
+    async def nothing(request):
+        return Response(status_code=204)
+
     async def stream(request):
         return StreamingResponse(
             _pictures(board), headers=_HEADERS, media_type="multipart/x-mixed-replace; boundary=frame"
@@ -83,6 +86,7 @@ def application(board):
             Route("/events", events),
             Route("/snapshot.jpg", snapshot),
             Route("/state", state),
+            Route("/favicon.ico", nothing),
             Route("/settings", settings, methods=["POST"]),
             WebSocketRoute("/ws", socket),
         ]

@@ -152,3 +152,16 @@ def test_timings_have_median_and_95th_percentile():
     for n in range(100):
         timings.add(dict.fromkeys(("capture", "preprocess", "inference", "postprocess", "draw", "total"), float(n)))
     assert timings.summary()["total"] == (50.0, 95.0)
+
+
+def test_a_detector_is_measured_on_a_folder_in_cocos_format(model_files, green, tmp_path, capsys):
+    annotation = {"image_id": 1, "category_id": 7, "bbox": [80, 40, 40, 40], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "green.png"}], "annotations": [annotation],
+        "categories": [{"id": 7, "name": "green"}],
+    }  # fmt: skip
+    (tmp_path / "instances_val.json").write_text(json.dumps(content))
+    assert main(["eval", str(model_files / "cells.bin"), str(tmp_path)]) == 0
+    assert "mAP@0.5  100.00 %" in capsys.readouterr().out
+    assert main(["eval", str(model_files / "cells.bin"), str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == {"green": 1.0}
