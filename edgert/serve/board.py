@@ -17,14 +17,15 @@ QUALITY = 80
 class Board:
     """Shared between the loop's thread, the painter's and the server's; a lock around two references, no queues.
 
-    number: of the newest answer. jpeg: (number, bytes) of the newest picture, None before the first.
+    leaving: a function, whether the server stops; streams end then. number: of the newest answer. jpeg: (number, bytes)
+    of the newest picture, None before the first.
     """
 
     def __init__(self, watcher, timings, source, camera=None, governor=None):
         self.watcher, self.timings, self.source = watcher, timings, source
         self.camera, self.governor = camera, governor
         self.number, self.jpeg, self.error = 0, None, None
-        self.viewers = 0
+        self.viewers, self.leaving = 0, lambda: False
         self._seen, self._changed, self._closed = None, threading.Condition(), False
         self._painter = threading.Thread(target=self._paint, daemon=True, name="edgert-painter")
         self._painter.start()

@@ -108,7 +108,7 @@ async def _pictures(board):
     last = None
     board.look(True)
     try:
-        while True:
+        while not board.leaving():
             newest = board.jpeg
             if newest is None or newest is last:
                 await asyncio.sleep(POLL_S)
@@ -123,7 +123,7 @@ async def _pictures(board):
 async def _answers(board):
     """(answer, state) each time there is a newer answer, at most 20 times a second; once a second without one."""
     last, waited = -1, 0.0
-    while True:
+    while not board.leaving():
         number, found = board.answer()
         if number != last or waited >= 1:
             last, waited = number, 0.0
@@ -203,12 +203,13 @@ def serve(loop, board, where, say):
     uvicorn = require("uvicorn", "the live page")
     host, port = address(where)
     config = uvicorn.Config(
-        application(board), host=host, port=port, log_level="error", access_log=False, lifespan="off",
+        application(board), host=host, port=port, log_level="critical", access_log=False, lifespan="off",
         limit_concurrency=MAX_CONNECTIONS, h11_max_incomplete_event_size=MAX_HEADER_BYTES, timeout_keep_alive=5,
         ws_max_size=4096, ws_max_queue=4, ws_ping_interval=20.0, ws_ping_timeout=20.0, timeout_graceful_shutdown=1,
         http="h11",
     )  # fmt: skip
     server = uvicorn.Server(config)
+    board.leaving = lambda: server.should_exit
     failures = []
 
     def run():
