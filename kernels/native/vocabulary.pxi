@@ -88,4 +88,3 @@ cdef extern from * nogil:
     i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
 
     Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)
-    int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)

@@ -59,10 +59,6 @@ cdef inline Py_ssize_t share(Py_ssize_t total, int part, int parts) noexcept nog
     return total * part // parts
 
 
-cdef inline uintptr_t align64(uintptr_t address) noexcept nogil:
-    return (address + 63) & ~<uintptr_t>63
-
-
 cdef class Layout:
     """Lays several arrays behind a parameter struct into one aligned buffer: reserve all, then allocate, then at()."""
 

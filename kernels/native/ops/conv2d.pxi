@@ -68,21 +68,7 @@ cdef void copy_band(uint8_t *to, const uint8_t *image, const Conv *p, int first,
         to += <Py_ssize_t>p.row_width * p.c_in
 
 
-cdef void row_corrections(int32_t *correction, const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows) noexcept nogil:
-    """-weight_zero_point * sum of the activations under each pixel, for models whose weights have a zero point."""
-    cdef int y, x, s
-    cdef int32_t total
-    cdef const uint8_t *pixel
-    for y in range(rows):
-        for x in range(p.w_out):
-            pixel = band + y * p.stride_h * row_bytes + <Py_ssize_t>x * p.stride_w * p.c_in
-            total = 0
-            for s in range(p.gemm.n_sources):
-                total += sum_bytes(pixel + p.gemm.segment_offset[s], p.gemm.segment_bytes)
-            correction[y * p.w_out + x] = -p.gemm.weight_zero_point * total
-
-
-cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows, const int32_t *correction, int8_t *out,
+cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, int rows, int8_t *out,
                     int group, Py_ssize_t first_panel, Py_ssize_t last_panel) noexcept nogil:
     """Every pixel of a band by the panels of one conv group. Panels outside, pixels inside: the weights stay in cache."""
     cdef Py_ssize_t panel = first_panel, pixel, count = <Py_ssize_t>rows * p.w_out, left
@@ -113,7 +99,7 @@ cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, in
                     pixels[r] = at
                     at += step
                     x -= 1
-            gemm_block(n, vecs, &gemm, pixels, correction + pixel, &q, group * gemm.panels + panel,
+            gemm_block(n, vecs, &gemm, pixels, &q, group * gemm.panels + panel,
                        out + pixel * gemm.out_stride + group * gemm.channels + panel * LANES, <int>min(left, LANES))
             pixel += n
         panel += vecs
@@ -125,8 +111,7 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
     cdef const uint8_t *band
     cdef Py_ssize_t first_panel = 0, last_panel = p.gemm.panels, blocks, row_bytes
     cdef int row = 0, last_row = p.out_rows, rows, y, group
-    cdef int32_t *correction = <int32_t *>scratch
-    cdef uint8_t *copy = <uint8_t *>align64(<uintptr_t>(scratch + 4 * p.band_rows * p.w_out if p.gemm.weight_zero_point else scratch))
+    cdef uint8_t *copy = <uint8_t *>scratch
     if p.out_rows >= 2 * n_threads or p.gemm.panels < n_threads:
         row = <int>share(p.out_rows, thread, n_threads)
         last_row = <int>share(p.out_rows, thread + 1, n_threads)
@@ -146,9 +131,7 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
             copy_band(copy, image, p, y * p.stride_h, (rows - 1) * p.stride_h + p.span_h)
             band = copy
         for group in range(p.groups):
-            if p.gemm.weight_zero_point:
-                row_corrections(correction, p, band + group * (p.c_in // p.groups), row_bytes, rows)
-            conv_band(p, band + group * (p.c_in // p.groups), row_bytes, rows, correction,
+            conv_band(p, band + group * (p.c_in // p.groups), row_bytes, rows,
                       <int8_t *>tensors[p.out_index] + <Py_ssize_t>row * p.w_out * p.gemm.out_stride, group, first_panel, last_panel)
         row += rows
 
@@ -166,15 +149,14 @@ cdef double[::1] channel_multipliers(x, weight, out, int channels):
 cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
     """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
     cdef Conv *p = shape
-    cdef int group_c = p.c_in // p.groups, s, i
+    cdef int group_c = p.c_in // p.groups, s
     cdef bint runs = dilation_w == 1 and p.groups == 1
     x, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
-    p.gemm.n_sources = kh if runs else kh * kw
+    p.gemm.n_segments = kh if runs else kh * kw
     p.gemm.segment_bytes = kw * group_c if runs else group_c
     p.gemm.channels = p.gemm.out_stride // p.groups
     p.gemm.weight_zero_point = weight.quant.zero_point
-    order = split_segments(&p.gemm, <const int8_t *><const char *>weights, p.gemm.out_stride)
     set_output(&p.gemm.out, out, attrs)
     p.span_h = (kh - 1) * dilation_h + 1
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
@@ -188,24 +170,22 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
     cdef Py_ssize_t more = band_bytes // max(row_bytes, 1) - p.span_h
     p.band_rows = <int>max(1, min(p.h_out, more // p.stride_h + 1))
     cdef Py_ssize_t scratch = 0 if p.in_place else ((p.band_rows - 1) * p.stride_h + p.span_h) * row_bytes + 128
-    if p.gemm.weight_zero_point:
-        scratch += 4 * <Py_ssize_t>p.band_rows * p.w_out + 64
 
     cdef Layout layout = Layout(sizeof(Conv))
-    cdef Py_ssize_t offsets[4]
-    gemm_reserve(&p.gemm, layout, p.groups, offsets)
+    cdef Py_ssize_t offsets[GEMM_ARRAYS]
+    rest = gemm_reserve(&p.gemm, layout, p.groups, <const int8_t *><const char *>weights, offsets)
     gemm_attach(&p.gemm, layout, offsets)
     cdef Py_ssize_t band_row_bytes = <Py_ssize_t>p.w_in * p.c_in if p.in_place else row_bytes
-    for i, s in enumerate(order):
+    for s in range(p.gemm.n_segments):
         if runs:
-            p.gemm.segment_offset[i] = s * dilation_h * band_row_bytes
+            p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
         else:
-            p.gemm.segment_offset[i] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
+            p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
     cdef uintptr_t bias_address = address_of(bias.data) if bias is not None else 0
     gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
-              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, order)
+              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, rest)
     memcpy(layout.at(), p, sizeof(Conv))
-    return make_step(op + variant_suffix(variant), <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_sources * p.gemm.segment_bytes, scratch)
+    return make_step(op + variant_suffix(variant), <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)
 
 
 cdef bint constant_weights(inputs):

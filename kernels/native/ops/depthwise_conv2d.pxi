@@ -23,6 +23,8 @@ cdef struct Depthwise:
     Py_ssize_t column_step
     int wide_w, wide_c            # output row as the quads see it: see fold_narrow
     int8_t *quad_weights          # [blocks][columns][4][LANES * 4]
+    int8_t *quad_rest             # the same of what was left of weights that have more than eight bits
+    uint8_t *has_rest             # [blocks]
     Py_ssize_t *offset            # [2 * pairs] bytes from a pixel to a tap
     dw_weight *weights            # [blocks][pairs][2 * DW_CHANNELS], zero point taken off
     int32_t *bias                 # [blocks][DW_VECS][LANES], in the order of dw_channel
@@ -160,7 +162,7 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.kernel_rows = kh
     # Without a neighbour to share columns with, half-empty vectors are not worth the interleaving.
     worth = p.stride_w == 1 or p.stride_w == 2 and 2 * p.c_out > 4 * LANES or p.c_out % (4 * LANES) == 0 or variant == "quads"
-    possible = DW_QUADS and kh <= 3 and weight.quant.zero_point == 0
+    possible = DW_QUADS and kh <= 3 and quads_can_hold(weight)
     p.quads = kw if possible and worth and variant != "pairs" else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in

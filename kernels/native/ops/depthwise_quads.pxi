@@ -22,6 +22,7 @@ cdef inline void quad_sliding(const Depthwise *p, int a, int b, int c, const x4v
                               int8_t *out, int n) noexcept nogil:
     """One output under a kernel three columns wide; a, b, c: which of the held columns are left, middle and right."""
     cdef i32v acc[4]
+    cdef const int8_t *rest = p.quad_rest + <Py_ssize_t>block * 48 * LANES
     cdef int v
     for v in range(4):
         acc[v] = dot4(i32_load(p.bias + (block * 4 + v) * LANES), columns[4 * a + v], w[v])
@@ -29,6 +30,13 @@ cdef inline void quad_sliding(const Depthwise *p, int a, int b, int c, const x4v
         acc[v] = dot4(acc[v], columns[4 * b + v], w[4 + v])
     for v in range(4):
         acc[v] = dot4(acc[v], columns[4 * c + v], w[8 + v])
+    if p.has_rest[block]:
+        for v in range(4):
+            acc[v] = dot4(acc[v], columns[4 * a + v], w_load(rest + v * LANES * 4))
+        for v in range(4):
+            acc[v] = dot4(acc[v], columns[4 * b + v], w_load(rest + (4 + v) * LANES * 4))
+        for v in range(4):
+            acc[v] = dot4(acc[v], columns[4 * c + v], w_load(rest + (8 + v) * LANES * 4))
     quad_output(p, acc, block, q, out, n)
 
 
@@ -89,6 +97,7 @@ cdef inline void quad_row(const Depthwise *p, const uint8_t *x, int block, const
     cdef x4v column[4]
     cdef i32v acc[4]
     cdef const int8_t *w
+    cdef Py_ssize_t to_rest = p.quad_rest - p.quad_weights
     cdef int at, k, v
     for at in range(p.wide_w):
         w = p.quad_weights + <Py_ssize_t>block * p.quads * 16 * LANES
@@ -98,6 +107,9 @@ cdef inline void quad_row(const Depthwise *p, const uint8_t *x, int block, const
             quad_column(column, p, x + k * p.column_step)
             for v in range(4):
                 acc[v] = dot4(acc[v], column[v], w_load(w + v * LANES * 4))
+            if p.has_rest[block]:
+                for v in range(4):
+                    acc[v] = dot4(acc[v], column[v], w_load(w + to_rest + v * LANES * 4))
             w += 16 * LANES
         quad_output(p, acc, block, q, out, n if n < 4 * LANES or at + 1 < p.wide_w or p.wide_c == p.c_out else p.w_out * p.c_out - at * p.wide_c)
         x += <Py_ssize_t>p.stride_w * p.wide_c
@@ -129,22 +141,37 @@ cdef fold_narrow(Depthwise *p):
         p.wide_w = (p.w_out * p.c_out + p.wide_c - 1) // p.wide_c
 
 
+cdef bint quads_can_hold(weight):
+    """Whether every weight is the sum of two that dot4 takes, as all are but those furthest from an extreme zero point."""
+    cdef const int8_t *weights = <const int8_t *><uintptr_t>address_of(weight.data)
+    cdef int zero_point = weight.quant.zero_point
+    cdef Py_ssize_t i
+    for i in range(weight.size if zero_point != 0 else 0):
+        if weight_part(weights[i] - zero_point, 2):
+            return False
+    return True
+
+
 cdef Layout quad_parameters(Depthwise *p, weight, bias, x, out):
     """Weights, biases and multipliers in the order in which quad_rows wants them."""
     cdef const int8_t *weights = <const int8_t *><uintptr_t>address_of(weight.data)
     cdef const int32_t *biases = <const int32_t *><uintptr_t>(address_of(bias.data) if bias is not None else 0)
     cdef double[::1] multipliers = channel_multipliers(x, weight, out, p.c_out)
-    cdef int block, v, l, k, ky, channel, w
+    cdef int block, v, l, k, ky, channel, w, zero_point = weight.quant.zero_point
     cdef int64_t folded, shift = x.quant.zero_point + ACT_FLIP
-    cdef int8_t *group
+    cdef Py_ssize_t at
     fold_narrow(p)
     p.sliding = p.quads == 3 and p.stride_w <= 2 and p.column_step == p.c_out and p.wide_c == p.c_out
     p.blocks = (p.wide_c + 4 * LANES - 1) // (4 * LANES)
     cdef Layout layout = Layout(sizeof(Depthwise))
     at_weights = layout.reserve(<Py_ssize_t>p.blocks * p.quads * 16 * LANES)
+    at_rest = layout.reserve(<Py_ssize_t>p.blocks * p.quads * 16 * LANES if weight.quant.zero_point else 0)
+    at_has_rest = layout.reserve(p.blocks)
     at_bias = layout.reserve(p.blocks * 16 * LANES)
     at_multiplier = layout.reserve(p.blocks * 16 * LANES)
     p.quad_weights = <int8_t *>layout.at(at_weights)
+    p.quad_rest = <int8_t *>layout.at(at_rest)
+    p.has_rest = <uint8_t *>layout.at(at_has_rest)
     p.bias = <int32_t *>layout.at(at_bias)
     p.multiplier = <float *>layout.at(at_multiplier)
     for block in range(p.blocks):
@@ -156,11 +183,14 @@ cdef Layout quad_parameters(Depthwise *p, weight, bias, x, out):
                 channel = channel % p.c_out
                 folded = biases[channel] if biases != NULL else 0
                 for k in range(p.quads):
-                    group = p.quad_weights + (((<Py_ssize_t>block * p.quads + k) * 4 + v) * LANES + l) * 4
+                    at = (((<Py_ssize_t>block * p.quads + k) * 4 + v) * LANES + l) * 4
                     for ky in range(p.kernel_rows):
-                        w = weights[(ky * p.quads + k) * p.c_out + channel]
-                        group[ky] = <int8_t>w
+                        w = weights[(ky * p.quads + k) * p.c_out + channel] - zero_point
                         folded -= shift * w
+                        p.quad_weights[at + ky] = <int8_t>weight_part(w, 0)
+                        if weight_part(w, 1):
+                            p.quad_rest[at + ky] = <int8_t>weight_part(w, 1)
+                            p.has_rest[block] = 1
                 p.bias[(block * 4 + v) * LANES + l] = <int32_t><uint32_t>folded
                 p.multiplier[(block * 4 + v) * LANES + l] = <float>multipliers[channel]
     return layout

@@ -4,27 +4,38 @@
 # pixel's first byte (a 3x3 conv: three runs of 3 * c_in), so no im2col copy exists. Weights of one panel lie in the order
 # they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4. Where one instruction loads
 # several vectors, PANELS_TOGETHER neighbours lie as one: [segment][group of 4 bytes][panel][LANES][4].
+#
+# A weight less its zero point may have nine bits, and dot4 takes eight, on some instruction sets from -127 on (WEIGHT_MIN).
+# What is left of those few that are beyond is multiplied again at the end of the tile: the `Rest`.
+
+cdef struct Rest:
+    int32_t *first                # [conv groups * panels + 1] a panel's first group of 4 weights that have something left
+    int32_t *panel                # [groups] whose it is
+    Py_ssize_t *offset            # [groups] of the activations it meets, from the pixel's first byte
+    int8_t *weights               # [groups + 1][LANES][4], zeros at the end
+    int groups
+
 
 cdef struct Gemm:
-    int n_segments                # runs the kernel reads
-    int n_sources                 # runs that exist; more are read where a weight is below WEIGHT_MIN, see split_segments
+    int n_segments
     int segment_groups            # groups of 4 bytes in a run
     int segment_bytes
     int blocked_bytes             # of a run, those that are read in blocks of BLOCK_GROUPS groups
     int channels                  # output channels of one group of the conv
     int panels                    # panels of LANES of them
     int out_stride                # bytes from one output pixel to the next
-    int32_t weight_zero_point
+    int weight_zero_point
     Output out
     Py_ssize_t panel_bytes
     Py_ssize_t *segment_offset
     int8_t *weights               # [conv groups * panels][panel_bytes]
     int32_t *bias                 # [conv groups * panels][LANES], zero points folded in
     float *multiplier             # the same
+    Rest rest
 
 
-cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                           const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
+                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """rows x (vecs * LANES) outputs in registers. rows, vecs: constants. last_channels: valid ones of the last panel."""
     cdef i32v acc[20]
     cdef f32v value[20]
@@ -40,9 +51,6 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
     # innermost loops that have two around them early enough to keep these arrays in registers.
     for i in range(rows * vecs):
         acc[i] = i32_load(bias + i % vecs * LANES)
-    if g.weight_zero_point:
-        for i in range(rows * vecs):
-            acc[i] = i32_add(acc[i], i32_set(correction[i // vecs]))
     for s in range(g.n_segments):
         for i in range(rows):
             row[i] = pixels[i] + g.segment_offset[s]
@@ -62,6 +70,11 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
             weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
             for i in range(rows * vecs):
                 acc[i] = dot4(acc[i], x4_load(row[i // vecs] + 4 * k), w[i % vecs])
+    for k in range(g.rest.first[panel], g.rest.first[panel + vecs]):
+        for i in range(vecs):
+            w[i] = w_load(g.rest.weights + <Py_ssize_t>(k if g.rest.panel[k] == panel + i else g.rest.groups) * LANES * 4)
+        for i in range(rows * vecs):
+            acc[i] = dot4(acc[i], x4_load(pixels[i // vecs] + g.rest.offset[k]), w[i % vecs])
     for i in range(rows * vecs):
         value[i] = f32_mul(f32_from_i32(acc[i]), f32_load(multiplier + i % vecs * LANES))
     if last_channels < LANES:
@@ -144,38 +157,38 @@ cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize
                 i8_store1(out + i * stride, words, i)
 
 
-cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                           const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *const *pixels, const requant *q,
+                           Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """The tile for 1 to TILE_ROWS rows; every branch is an instance of its own."""
     if rows == TILE_ROWS:
-        gemm_tile(TILE_ROWS, vecs, g, pixels, correction, q, panel, out, last_channels)
+        gemm_tile(TILE_ROWS, vecs, g, pixels, q, panel, out, last_channels)
     elif rows == 1:
-        gemm_tile(1, vecs, g, pixels, correction, q, panel, out, last_channels)
+        gemm_tile(1, vecs, g, pixels, q, panel, out, last_channels)
     elif rows == 2:
-        gemm_tile(2, vecs, g, pixels, correction, q, panel, out, last_channels)
+        gemm_tile(2, vecs, g, pixels, q, panel, out, last_channels)
     elif rows == 3:
-        gemm_tile(3, vecs, g, pixels, correction, q, panel, out, last_channels)
+        gemm_tile(3, vecs, g, pixels, q, panel, out, last_channels)
     elif TILE_ROWS > 4:
         if rows == 4:
-            gemm_tile(4, vecs, g, pixels, correction, q, panel, out, last_channels)
+            gemm_tile(4, vecs, g, pixels, q, panel, out, last_channels)
         elif rows == 5:
-            gemm_tile(5, vecs, g, pixels, correction, q, panel, out, last_channels)
+            gemm_tile(5, vecs, g, pixels, q, panel, out, last_channels)
         elif rows == 6:
-            gemm_tile(6, vecs, g, pixels, correction, q, panel, out, last_channels)
+            gemm_tile(6, vecs, g, pixels, q, panel, out, last_channels)
         else:
-            gemm_tile(7, vecs, g, pixels, correction, q, panel, out, last_channels)
+            gemm_tile(7, vecs, g, pixels, q, panel, out, last_channels)
 
 
-cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const int32_t *correction,
-                            const requant *q, Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
+                            Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     if vecs == ROW_VECS:
-        gemm_tile(1, ROW_VECS, g, pixels, correction, q, panel, out, last_channels)
+        gemm_tile(1, ROW_VECS, g, pixels, q, panel, out, last_channels)
     elif vecs == TILE_VECS:
-        gemm_rows(TILE_VECS, rows, g, pixels, correction, q, panel, out, last_channels)
+        gemm_rows(TILE_VECS, rows, g, pixels, q, panel, out, last_channels)
     elif TILE_VECS > 2 and vecs == 2:
-        gemm_rows(2, rows, g, pixels, correction, q, panel, out, last_channels)
+        gemm_rows(2, rows, g, pixels, q, panel, out, last_channels)
     else:
-        gemm_rows(1, rows, g, pixels, correction, q, panel, out, last_channels)
+        gemm_rows(1, rows, g, pixels, q, panel, out, last_channels)
 
 
 cdef inline int panels_at_once(Py_ssize_t left, Py_ssize_t pixels) noexcept nogil:
@@ -194,20 +207,30 @@ cdef inline int tile_rows(Py_ssize_t left) noexcept nogil:
     return TILE_ROWS if left > TILE_ROWS else <int>left
 
 
-cdef int gemm_reserve(Gemm *g, Layout layout, int groups, Py_ssize_t *offsets) except -1:
-    """Reserve the arrays of a Gemm whose sizes are set; gemm_attach points it at them."""
+cdef enum:
+    GEMM_ARRAYS = 8
+
+
+cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights, Py_ssize_t *offsets):
+    """Reserve the arrays of a Gemm whose sizes are set; gemm_attach points it at them. Returns the rest, see rest_groups."""
     g.segment_groups = (g.segment_bytes + 3) // 4
     if BLOCK_GROUPS > 1 and g.segment_groups % BLOCK_GROUPS == BLOCK_GROUPS - 1:
         g.segment_groups += 1  # what is read beyond the run meets weights of zero
     g.blocked_bytes = g.segment_groups // BLOCK_GROUPS * BLOCK_GROUPS * 4 if BLOCK_GROUPS > 1 else 0
     g.panels = (g.channels + LANES - 1) // LANES
     g.panel_bytes = <Py_ssize_t>g.n_segments * g.segment_groups * LANES * 4
-    cdef Py_ssize_t lanes = <Py_ssize_t>groups * g.panels * LANES
+    cdef Py_ssize_t panels = <Py_ssize_t>groups * g.panels
+    cdef list rest = rest_groups(g, groups, weights)
+    g.rest.groups = <int>len(rest)
     offsets[0] = layout.reserve(g.n_segments * sizeof(Py_ssize_t))
-    offsets[1] = layout.reserve(lanes * 4)
-    offsets[2] = layout.reserve(lanes * 4)
-    offsets[3] = layout.reserve(groups * g.panels * g.panel_bytes)
-    return 0
+    offsets[1] = layout.reserve(panels * LANES * 4)
+    offsets[2] = layout.reserve(panels * LANES * 4)
+    offsets[3] = layout.reserve(panels * g.panel_bytes)
+    offsets[4] = layout.reserve((panels + 1) * 4)
+    offsets[5] = layout.reserve(g.rest.groups * 4)
+    offsets[6] = layout.reserve(g.rest.groups * sizeof(Py_ssize_t))
+    offsets[7] = layout.reserve((g.rest.groups + 1) * LANES * 4)
+    return rest
 
 
 cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -1:
@@ -215,69 +238,90 @@ cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -
     g.bias = <int32_t *>layout.at(offsets[1])
     g.multiplier = <float *>layout.at(offsets[2])
     g.weights = <int8_t *>layout.at(offsets[3])
+    g.rest.first = <int32_t *>layout.at(offsets[4])
+    g.rest.panel = <int32_t *>layout.at(offsets[5])
+    g.rest.offset = <Py_ssize_t *>layout.at(offsets[6])
+    g.rest.weights = <int8_t *>layout.at(offsets[7])
     return 0
 
 
-cdef list split_segments(Gemm *g, const int8_t *weights, Py_ssize_t channels):
-    """Which source run each run of the kernel reads. dot4 is exact for weights from WEIGHT_MIN (-127 on some instruction
-    sets); a run with smaller ones is read a second time, at the end, with what was left of them as weights."""
-    cdef Py_ssize_t s, c, j
-    cdef const int8_t *run
-    cdef list order = list(range(g.n_sources))
-    for s in range(g.n_sources if WEIGHT_MIN > -128 else 0):
-        for c in range(channels):
-            run = weights + (c * g.n_sources + s) * g.segment_bytes
-            if smallest(run, g.segment_bytes) < WEIGHT_MIN:
-                order.append(s)
-                break
-    g.n_segments = len(order)
-    return order
+cdef inline int weight_part(int weight, int part) noexcept nogil:
+    """What dot4 can take of a weight; part 1, 2 ...: of what was left of it."""
+    while part > 0:
+        weight -= max(WEIGHT_MIN, min(127, weight))
+        part -= 1
+    return max(WEIGHT_MIN, min(127, weight))
 
 
-cdef int smallest(const int8_t *values, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef int8_t least = 127
-    for i in range(count):
-        least = min(least, values[i])
-    return least
+cdef list rest_groups(const Gemm *g, int groups, const int8_t *weights):
+    """(panel, segment, group of 4 in it, part) of all weights with parts beyond part 0, in the order of panels."""
+    cdef Py_ssize_t channel, j, depth = <Py_ssize_t>g.n_segments * g.segment_bytes
+    cdef int part, least = WEIGHT_MIN + g.weight_zero_point, most = 127 + g.weight_zero_point
+    cdef set found = set()
+    if least <= -128 and most >= 127:
+        return []
+    for channel in range(<Py_ssize_t>groups * g.channels):
+        for j in range(depth):
+            if least <= weights[channel * depth + j] <= most:
+                continue
+            part = 1
+            while weight_part(weights[channel * depth + j] - g.weight_zero_point, part):
+                found.add((channel // g.channels * g.panels + channel % g.channels // LANES, j // g.segment_bytes, j % g.segment_bytes // 4, part))
+                part += 1
+    return sorted(found)
 
 
-cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights, list order):
-    """Put one output channel into its lane of its panel; returns the sum of its weights."""
-    cdef Py_ssize_t s, j, source, panel = channel // LANES
-    cdef int whole, part, lane = channel % LANES, together = panels_together(g, panel)
+cdef int pack_rest(Gemm *g, const int8_t *weights, list rest) except -1:
+    """Fill g.rest; segment_offset is set."""
+    cdef Py_ssize_t at, panel, s, group, j, channel, depth = <Py_ssize_t>g.n_segments * g.segment_bytes
+    cdef int part, lane
+    for at, (panel, s, group, part) in enumerate(rest):
+        g.rest.panel[at] = <int32_t>panel
+        g.rest.offset[at] = g.segment_offset[s] + 4 * group
+        g.rest.first[panel + 1] = <int32_t>at + 1
+        for lane in range(<int>min(LANES, g.channels - panel % g.panels * LANES)):
+            channel = panel // g.panels * g.channels + panel % g.panels * LANES + lane
+            for j in range(4 * group, min(4 * group + 4, g.segment_bytes)):
+                g.rest.weights[at * LANES * 4 + w_index(lane, j % 4)] = <int8_t>weight_part(
+                    weights[channel * depth + s * g.segment_bytes + j] - g.weight_zero_point, part)
+    return 0
+
+
+cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights):
+    """Put one output channel into its lane of its panel; returns the sum of its weights, whole ones."""
+    cdef Py_ssize_t s, j, panel = channel // LANES
+    cdef int weight, lane = channel % LANES, together = panels_together(g, panel)
     cdef int group, at
     cdef int64_t total = 0
     panels += panel // together * together * g.panel_bytes + panel % together * LANES * 4
     for s in range(g.n_segments):
-        source = order[s]
         for j in range(g.segment_bytes):
-            whole = weights[source * g.segment_bytes + j]
-            part = max(whole, WEIGHT_MIN) if s < g.n_sources else whole - max(whole, WEIGHT_MIN)
+            weight = weights[s * g.segment_bytes + j] - g.weight_zero_point
             group, at = <int>(j // 4), w_index(lane, j % 4)
             if j < g.blocked_bytes:
                 at = block_index(lane, j % (4 * BLOCK_GROUPS))
                 group = <int>(j // (4 * BLOCK_GROUPS)) * BLOCK_GROUPS + at // (LANES * 4)
-            panels[(s * g.segment_groups + group) * together * LANES * 4 + at % (LANES * 4)] = <int8_t>part
-            total += part
+            panels[(s * g.segment_groups + group) * together * LANES * 4 + at % (LANES * 4)] = <int8_t>weight_part(weight, 0)
+            total += weight
     return total
 
 
-cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list order) except -1:
-    """Pack weights (groups * channels, n_sources * segment_bytes) and fold what does not depend on the activations.
+cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list rest) except -1:
+    """Pack weights (groups * channels, n_segments * segment_bytes) and fold what does not depend on the activations.
 
-    The kernel sums X * W with X = x + ACT_FLIP as stored; wanted is the sum of (x - zx) * (w - zw). What is left over,
-    per channel, goes into the bias; -zw * sum(X) differs per row and is the `correction`.
+    The kernel sums X * W with X = x + ACT_FLIP as stored and W = w - zw; wanted is the sum of (x - zx) * W.
     """
-    cdef Py_ssize_t depth = <Py_ssize_t>g.n_sources * g.segment_bytes, lane
-    cdef int64_t shift = x_zero_point + ACT_FLIP
+    cdef Py_ssize_t depth = <Py_ssize_t>g.n_segments * g.segment_bytes, lane, panel
     cdef int64_t folded
     cdef int channel
     for channel in range(groups * g.channels):
         lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
         folded = pack_channel(g.weights + <Py_ssize_t>(channel // g.channels) * g.panels * g.panel_bytes, g, channel % g.channels,
-                              weights + channel * depth, order)
-        folded = -shift * folded + shift * g.weight_zero_point * depth + (bias[channel] if bias != NULL else 0)
+                              weights + channel * depth)
+        folded = -folded * (x_zero_point + ACT_FLIP) + (bias[channel] if bias != NULL else 0)
         g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
         g.multiplier[lane] = <float>multipliers[channel]
+    pack_rest(g, weights, rest)
+    for panel in range(<Py_ssize_t>groups * g.panels):
+        g.rest.first[panel + 1] = max(g.rest.first[panel], g.rest.first[panel + 1])
     return 0

@@ -9,7 +9,7 @@
 #define TILE_VECS 2
 #define ROW_VECS 8
 #define ACT_FLIP 0
-#define WEIGHT_MIN (-127) /* see split_segments */
+#define WEIGHT_MIN (-127)
 #define DW_CHANNELS 16
 #define DW_VECS 2
 #define DW_WEIGHT_MAX 32767
@@ -112,21 +112,5 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
 #include "no_quads.h"
 
 static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table) { return 0; }
-
-/* vpsadbw adds unsigned bytes, so every byte is taken 128 too large. */
-static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
-{
-    __m256i total = _mm256_setzero_si256(), flip = _mm256_set1_epi8(-128);
-    Py_ssize_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        __m256i bytes = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(x + i)), flip);
-        total = _mm256_add_epi64(total, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
-    }
-    int64_t sums[4];
-    _mm256_storeu_si256((__m256i *)sums, total);
-    int32_t rest = (int32_t)(sums[0] + sums[1] + sums[2] + sums[3] - 128 * i);
-    for (; i < n; i++) rest += (int8_t)x[i];
-    return rest;
-}
 
 #include "rows_avx2.h"

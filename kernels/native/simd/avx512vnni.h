@@ -141,12 +141,4 @@ static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_
     return __builtin_cpu_supports("avx512vbmi") ? lookup_vbmi(out, x, n, table) : 0;
 }
 
-static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
-{
-    __m512i total = _mm512_setzero_si512();
-    for (; n >= 64; x += 64, n -= 64) total = _mm512_add_epi64(total, _mm512_sad_epu8(_mm512_loadu_si512(x), _mm512_setzero_si512()));
-    if (n > 0) total = _mm512_add_epi64(total, _mm512_sad_epu8(_mm512_maskz_loadu_epi8((1ull << n) - 1, x), _mm512_setzero_si512()));
-    return (int32_t)_mm512_reduce_add_epi64(total);
-}
-
 #include "rows_avx512vnni.h"

@@ -3,7 +3,7 @@
 #define TILE_ROWS 4      /* 4 rows x 4 vectors: 16 accumulators, 4 weights, 4 activations, products: of 32 registers */
 #include "neon_common.h"
 
-#define WEIGHT_MIN (-127) /* see split_segments */
+#define WEIGHT_MIN (-127)
 
 typedef struct { int8x8_t low; int8x16_t high; } x4v; /* activations 0 and 1 in every pair of lanes; 2 and 3 */
 

@@ -137,13 +137,3 @@ static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_
     }
     return i;
 }
-
-static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
-{
-    int32x4_t total = vdupq_n_s32(0);
-    Py_ssize_t i = 0;
-    for (; i + 16 <= n; i += 16) total = vpadalq_s16(total, vpaddlq_s8(vld1q_s8((const int8_t *)x + i)));
-    int32_t sum = vaddvq_s32(total);
-    for (; i < n; i++) sum += (int8_t)x[i];
-    return sum;
-}

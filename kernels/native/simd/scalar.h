@@ -117,12 +117,4 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
 /* Replace as many leading bytes as vectors can, out[i] = table[x[i]]; returns how many that were. */
 static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table) { return 0; }
 
-/* Sum of n activations as dot4 sees them: unsigned where ACT_FLIP is set, else signed. */
-static inline int32_t sum_bytes(const uint8_t *x, Py_ssize_t n)
-{
-    int32_t total = 0;
-    for (Py_ssize_t i = 0; i < n; i++) total += (int8_t)x[i];
-    return total;
-}
-
 #include "rows_scalar.h"
