@@ -21,10 +21,12 @@ cdef extern from * nogil:
         WEIGHT_MIN
         BLOCK_GROUPS
         PANELS_TOGETHER
+        HALF_LANES
         DW_CHANNELS
         DW_VECS
         DW_WEIGHT_MAX
         DW_QUADS
+    double NARROW_MAX
     ctypedef struct i32v:
         pass
     ctypedef struct f32v:
@@ -34,6 +36,8 @@ cdef extern from * nogil:
     ctypedef struct x4v:
         pass
     ctypedef struct xblock:
+        pass
+    ctypedef struct i32h:
         pass
     ctypedef struct requant:
         pass
@@ -77,6 +81,13 @@ cdef extern from * nogil:
     const int8_t *w_load4(i8v *w, const int8_t *p)
     i32v dot_block(i32v acc, xblock x, i8v w, int step)
     int block_index(int lane, int k)
+
+    i32h i32_load_half(const int32_t *p)
+    x4v x4_load_half(const uint8_t *p)
+    i32h dot4_half(i32h acc, x4v x, i8v w)
+    i32v i32_join(i32h a, i32h b)
+    f32v f32_twice(f32v a)
+    void i8_store_half(int8_t *out, i8v q, int eighth, int n)
 
     int dw_channel(int v, int l)
     int dw_w_index(int v, int l, int tap)

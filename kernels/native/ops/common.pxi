@@ -31,6 +31,15 @@ cdef inline void i8_store_one(int8_t *out, int n, f32v v, const requant *r) noex
     i8_store_first(out, narrow4(v, v, v, v, r), 0, n)
 
 
+cdef double largest_sum(Py_ssize_t depth, const int32_t *bias, Py_ssize_t channels):
+    """A bound of |sum of `depth` products + bias|; validate() proved the sum to fit int32, and with a bias it wraps."""
+    cdef Py_ssize_t i
+    cdef double bound = 255.0 * 255.0 * depth, most = 0.0
+    for i in range(channels if bias != NULL else 0):
+        most = max(most, abs(<double>bias[i]))
+    return min(bound + most, 2147483648.0)
+
+
 cdef double scale_of(spec) except? -1:
     """The per-tensor scale of an 8-bit tensor."""
     return spec.quant.scale[0]

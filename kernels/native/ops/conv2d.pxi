@@ -137,13 +137,13 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
 
 
 cdef double[::1] channel_multipliers(x, weight, out, int channels):
-    """float32(s_in * s_w[c] / s_out) as doubles, one a channel."""
+    """float32(s_in * s_w[c] / s_out) as doubles, one a channel. From 256 on every sum but 0 is clamped: larger is the same."""
     from array import array
     cdef double s_in = scale_of(x), s_out = scale_of(out)
     scale = weight.quant.scale
     if len(scale) == 1:
-        return array("d", [s_in * scale[0] / s_out]) * channels
-    return array("d", [s_in * s / s_out for s in scale])
+        return array("d", [min(s_in * scale[0] / s_out, 256.0)]) * channels
+    return array("d", [min(s_in * s / s_out, 256.0) for s in scale])
 
 
 cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
@@ -153,6 +153,10 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
     cdef bint runs = dilation_w == 1 and p.groups == 1
     x, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
+    cdef const int32_t *biases = <const int32_t *><uintptr_t>(address_of(bias.data) if bias is not None else 0)
+    cdef double[::1] multipliers = channel_multipliers(x, weight, out, p.gemm.out_stride)
+    if largest_sum(weight.size // p.gemm.out_stride, biases, p.gemm.out_stride) * max(multipliers) > NARROW_MAX:
+        return None
     p.gemm.n_segments = kh if runs else kh * kw
     p.gemm.segment_bytes = kw * group_c if runs else group_c
     p.gemm.channels = p.gemm.out_stride // p.groups
@@ -181,9 +185,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
             p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
         else:
             p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
-    cdef uintptr_t bias_address = address_of(bias.data) if bias is not None else 0
-    gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, <const int32_t *>bias_address,
-              channel_multipliers(x, weight, out, p.gemm.out_stride), x.quant.zero_point, rest)
+    gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, biases, multipliers, x.quant.zero_point, rest)
     memcpy(layout.at(), p, sizeof(Conv))
     return make_step(op + variant_suffix(variant), <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)
 

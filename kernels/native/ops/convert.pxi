@@ -8,8 +8,8 @@ cdef struct Convert:
 
 
 cdef inline f32v steps_at(const Convert *p, const float *x) noexcept nogil:
-    """x / scale; the maximum is there for NaN, which must come out as the lower clamp on every instruction set."""
-    return f32_max(f32_div(f32_load(x), f32_set(p.scale)), f32_set(-256.0))
+    """x / scale, within what narrow4 takes; NaN must come out as the lower clamp on every instruction set."""
+    return f32_min(f32_max(f32_div(f32_load(x), f32_set(p.scale)), f32_set(-256.0)), f32_set(512.0))
 
 
 cdef void quantize_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:

@@ -155,6 +155,10 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.pad_top, p.pad_left = attrs.get("pad_top", 0), attrs.get("pad_left", 0)
     dilation_h, dilation_w = attrs.get("dilation_h", 1), attrs.get("dilation_w", 1)
     set_output(&p.out, out, attrs)
+    cdef const int32_t *biases = <const int32_t *><uintptr_t>(address_of(bias.data) if bias is not None else 0)
+    cdef double[::1] multipliers = channel_multipliers(x, weight, out, p.c_out)
+    if largest_sum(kh * kw, biases, p.c_out) * max(multipliers) > NARROW_MAX:
+        return None
     p.span_h = (kh - 1) * dilation_h + 1
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
     p.out_rows = n * p.h_out
@@ -175,16 +179,16 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.row_step, p.column_step = dilation_h * row_bytes, dilation_w * p.c_out
     cdef Layout layout
     if p.quads:
-        layout = quad_parameters(&p, weight, bias, x, out)
+        layout = quad_parameters(&p, weight, biases, multipliers, x.quant.zero_point)
     else:
-        layout = pair_parameters(&p, weight, bias, x, out)
+        layout = pair_parameters(&p, weight, biases, multipliers, x.quant.zero_point)
     memcpy(layout.at(), &p, sizeof(Depthwise))
     return make_step(op + variant_suffix(variant), <uintptr_t>&depthwise_kernel, layout, out.size * kh * kw * 4, scratch)
 
 
-cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):
+cdef Layout pair_parameters(Depthwise *p, weight, const int32_t *bias, double[::1] multiplier, int x_zero_point):
     """Offsets of the taps, weights, biases and multipliers in the order in which dw_pixels wants them."""
-    cdef uintptr_t weights = address_of(weight.data), bias_address = address_of(bias.data) if bias is not None else 0
+    cdef uintptr_t weights = address_of(weight.data)
     kh, kw, _ = weight.shape
     zero_point = weight.quant.zero_point
     parts = dw_parts(<const int8_t *>weights, kh * kw * p.c_out, zero_point)
@@ -204,6 +208,5 @@ cdef Layout pair_parameters(Depthwise *p, weight, bias, x, out):
     for t in range(2 * p.pairs):
         tap = taps[min(t, len(taps) - 1)][0]
         p.offset[t] = (tap // kw) * p.row_step + (tap % kw) * p.column_step
-    dw_pack(p, taps, <const int8_t *>weights, zero_point, <const int32_t *>bias_address,
-            channel_multipliers(x, weight, out, p.c_out), x.quant.zero_point)
+    dw_pack(p, taps, <const int8_t *>weights, zero_point, bias, multiplier, x_zero_point)
     return layout

@@ -152,13 +152,11 @@ cdef bint quads_can_hold(weight):
     return True
 
 
-cdef Layout quad_parameters(Depthwise *p, weight, bias, x, out):
+cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[::1] multipliers, int x_zero_point):
     """Weights, biases and multipliers in the order in which quad_rows wants them."""
     cdef const int8_t *weights = <const int8_t *><uintptr_t>address_of(weight.data)
-    cdef const int32_t *biases = <const int32_t *><uintptr_t>(address_of(bias.data) if bias is not None else 0)
-    cdef double[::1] multipliers = channel_multipliers(x, weight, out, p.c_out)
     cdef int block, v, l, k, ky, channel, w, zero_point = weight.quant.zero_point
-    cdef int64_t folded, shift = x.quant.zero_point + ACT_FLIP
+    cdef int64_t folded, shift = x_zero_point + ACT_FLIP
     cdef Py_ssize_t at
     fold_narrow(p)
     p.sliding = p.quads == 3 and p.stride_w <= 2 and p.column_step == p.c_out and p.wide_c == p.c_out

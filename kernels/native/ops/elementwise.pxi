@@ -263,16 +263,18 @@ cdef void binary_int32_kernel(const void *params, char *const *tensors, char *sc
             out[i] = int_pair(p.op, a[i * p.shape.inner_a], b[i * p.shape.inner_b])
 
 
-cdef binary_scales(Binary *p, a, b, out):
-    """The float32 factors of the number contract, each computed in double and rounded once."""
+cdef double binary_scales(Binary *p, a, b, out) except -1.0:
+    """The float32 factors of the number contract, each computed in double and rounded once. Returns the largest result."""
     cdef double sa = scale_of(a), sb = scale_of(b), so = scale_of(out)
     p.zero_a, p.zero_b = a.quant.zero_point, b.quant.zero_point
     if p.op == MUL:
         p.scale_out = <float>(sa * sb / so)
-    elif p.op == SQUARED_DIFFERENCE:
+        return 255.0 * 255.0 * sa * sb / so
+    if p.op == SQUARED_DIFFERENCE:
         p.scale_a, p.scale_b, p.scale_out = <float>sa, <float>sb, <float>(1.0 / so)
-    else:
-        p.scale_a, p.scale_b = <float>(sa / so), <float>(sb / so)
+        return (255.0 * (sa + sb)) ** 2 / so
+    p.scale_a, p.scale_b = <float>(sa / so), <float>(sb / so)
+    return 255.0 * (sa / so + sb / so)
 
 
 cdef const char *place_constant(spec, Layout layout, Py_ssize_t offset):
@@ -292,7 +294,8 @@ def bind_binary(op, inputs, outputs, attrs):
     p.op = BINARY_OPS[op]
     set_broadcast(&p.shape, a.shape, b.shape, out.shape)
     if words and p.op < DIV:
-        binary_scales(p, a, b, out)
+        if binary_scales(p, a, b, out) > NARROW_MAX:
+            return None
         set_output(&p.out, out, attrs)
         p.a = place_constant(a, layout, at_a)
         p.b = place_constant(b, layout, at_b)

@@ -6,15 +6,8 @@
 # several vectors, PANELS_TOGETHER neighbours lie as one: [segment][group of 4 bytes][panel][LANES][4].
 #
 # A weight less its zero point may have nine bits, and dot4 takes eight, on some instruction sets from -127 on (WEIGHT_MIN).
-# What is left of those few that are beyond is multiplied again at the end of the tile: the `Rest`.
-
-cdef struct Rest:
-    int32_t *first                # [conv groups * panels + 1] a panel's first group of 4 weights that have something left
-    int32_t *panel                # [groups] whose it is
-    Py_ssize_t *offset            # [groups] of the activations it meets, from the pixel's first byte
-    int8_t *weights               # [groups + 1][LANES][4], zeros at the end
-    int groups
-
+# Where that happens, groups of 4 activations are read again at the end, as runs of their own, with what was left of the
+# weights they meet: the `rest`. It is few of them: an outlier or two in a layer.
 
 cdef struct Gemm:
     int n_segments
@@ -31,68 +24,144 @@ cdef struct Gemm:
     int8_t *weights               # [conv groups * panels][panel_bytes]
     int32_t *bias                 # [conv groups * panels][LANES], zero points folded in
     float *multiplier             # the same
-    Rest rest
+    int n_runs                    # segments, then runs of one group for the rest
+    int32_t *rested               # [conv groups * panels + 1] how many panels before this one have a rest
+
+
+cdef inline int runs_of(const Gemm *g, Py_ssize_t panel, int vecs) noexcept nogil:
+    return g.n_runs if g.rested[panel] < g.rested[panel + vecs] else g.n_segments
 
 
 cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
                            Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
     """rows x (vecs * LANES) outputs in registers. rows, vecs: constants. last_channels: valid ones of the last panel."""
     cdef i32v acc[20]
-    cdef f32v value[20]
     cdef i8v w[8]
     cdef xblock x[8]
     cdef const uint8_t *row[8]
     cdef const int8_t *weights = g.weights + panel * g.panel_bytes
     cdef const int32_t *bias = g.bias + panel * LANES
     cdef const float *multiplier = g.multiplier + panel * LANES
-    cdef Py_ssize_t at, stride = g.out_stride
-    cdef int i, s, k
+    cdef Py_ssize_t k, stride = g.out_stride, run_bytes = 4 * g.segment_groups, blocked_bytes = g.blocked_bytes
+    cdef int i, s, n_runs = runs_of(g, panel, vecs)
     # One loop over i = r * vecs + v and not two nested ones, and all of it inside the loops of conv_band: GCC unrolls only
-    # innermost loops that have two around them early enough to keep these arrays in registers.
+    # innermost loops that have two around them early enough to keep these arrays in registers. Loops that run at least
+    # once end in a break: a way around them would cost a move in and out of them for every sum.
     for i in range(rows * vecs):
         acc[i] = i32_load(bias + i % vecs * LANES)
-    for s in range(g.n_segments):
+    s = 0
+    while True:
         for i in range(rows):
             row[i] = pixels[i] + g.segment_offset[s]
-        at = 0
+        k = 0
         if BLOCK_GROUPS > 1:
-            while at < g.blocked_bytes:
+            while k < blocked_bytes:
                 for i in range(rows):
-                    x[i] = block_load(row[i] + at)
+                    x[i] = block_load(row[i] + k)
                 weights = gemm_step(rows, vecs, 0, g, weights, x, acc)
                 weights = gemm_step(rows, vecs, 1, g, weights, x, acc)
                 weights = gemm_step(rows, vecs, 2, g, weights, x, acc)
                 weights = gemm_step(rows, vecs, 3, g, weights, x, acc)
-                at += 4 * BLOCK_GROUPS
-        for k in range(<int>(at // 4), g.segment_groups):
+                k += 4 * BLOCK_GROUPS
+        while BLOCK_GROUPS == 1 or k < run_bytes:
             for i in range(vecs):
                 w[i] = w_load(weights + panel_offset(g, i))
             weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
             for i in range(rows * vecs):
-                acc[i] = dot4(acc[i], x4_load(row[i // vecs] + 4 * k), w[i % vecs])
-    for k in range(g.rest.first[panel], g.rest.first[panel + vecs]):
-        for i in range(vecs):
-            w[i] = w_load(g.rest.weights + <Py_ssize_t>(k if g.rest.panel[k] == panel + i else g.rest.groups) * LANES * 4)
-        for i in range(rows * vecs):
-            acc[i] = dot4(acc[i], x4_load(pixels[i // vecs] + g.rest.offset[k]), w[i % vecs])
-    for i in range(rows * vecs):
-        value[i] = f32_mul(f32_from_i32(acc[i]), f32_load(multiplier + i % vecs * LANES))
-    if last_channels < LANES:
-        store_tile(rows * vecs, vecs, out, stride, value, q, last_channels)
+                acc[i] = dot4(acc[i], x4_load(row[i // vecs] + k), w[i % vecs])
+            k += 4
+            if BLOCK_GROUPS == 1 and k >= run_bytes:
+                break
+        s += 1
+        if s >= g.n_segments:
+            if s >= n_runs:
+                break
+            run_bytes = 4
+            blocked_bytes = 0
+    store_tile(rows * vecs, vecs, out, stride, acc, multiplier, q, last_channels)
+
+
+cdef inline void gemm_half_tile(int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
+                                Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
+    """TILE_ROWS rows whose last panel has at most HALF_LANES channels. vecs: with that one; a constant, 1 or 2."""
+    cdef i32v acc[8]
+    cdef i32h half[8]
+    cdef i8v w[2]
+    cdef x4v x
+    cdef const uint8_t *row[8]
+    cdef const int8_t *weights = g.weights + panel * g.panel_bytes
+    cdef const int8_t *last = weights + (vecs - 1) * g.panel_bytes
+    cdef const int32_t *bias = g.bias + panel * LANES
+    cdef const float *multiplier = g.multiplier + panel * LANES
+    cdef Py_ssize_t k, run_bytes = 4 * g.segment_groups
+    cdef int i, s, n_runs = runs_of(g, panel, vecs)
+    for i in range(TILE_ROWS):
+        acc[i] = i32_load(bias)
+        half[i] = i32_load_half(bias + (vecs - 1) * LANES)
+    s = 0
+    while True:
+        for i in range(TILE_ROWS):
+            row[i] = pixels[i] + g.segment_offset[s]
+        k = 0
+        while True:
+            w[0] = w_load(weights)
+            w[1] = w_load(last)
+            weights += LANES * 4
+            last += LANES * 4
+            for i in range(TILE_ROWS):
+                x = x4_load(row[i] + k) if vecs == 2 else x4_load_half(row[i] + k)
+                if vecs == 2:
+                    acc[i] = dot4(acc[i], x, w[0])
+                half[i] = dot4_half(half[i], x, w[1])
+            k += 4
+            if k >= run_bytes:
+                break
+        s += 1
+        if s >= g.n_segments:
+            if s >= n_runs:
+                break
+            run_bytes = 4
+    if vecs == 2:
+        store_tile(TILE_ROWS, 1, out, g.out_stride, acc, multiplier, q, LANES)
+        out += LANES
+    store_halves(out, g.out_stride, half, f32_twice(f32_load(multiplier + (vecs - 1) * LANES)), q, last_channels)
+
+
+cdef inline f32v joined(const i32h *half, int i, f32v multiplier) noexcept nogil:
+    return f32_mul(f32_from_i32(i32_join(half[2 * i], half[2 * i + 1])), multiplier)
+
+
+cdef inline void store_halves(int8_t *out, Py_ssize_t stride, const i32h *half, f32v multiplier, const requant *q, int channels) noexcept nogil:
+    """Eight rows of half a panel, two in each vector."""
+    cdef i8v words = narrow4(joined(half, 0, multiplier), joined(half, 1, multiplier), joined(half, 2, multiplier), joined(half, 3, multiplier), q)
+    cdef int i
+    if channels == HALF_LANES:
+        for i in range(8):
+            i8_store_half(out + i * stride, words, i, HALF_LANES)
     else:
-        store_tile(rows * vecs, vecs, out, stride, value, q, LANES)
+        for i in range(8):
+            i8_store_half(out + i * stride, words, i, channels)
 
 
-cdef inline void store_tile(int count, int vecs, int8_t *out, Py_ssize_t stride, const f32v *value, const requant *q, int last_channels) noexcept nogil:
-    store_quad(0, count, vecs, out, stride, value, q, last_channels)
-    if count > 4:
-        store_quad(1, count, vecs, out, stride, value, q, last_channels)
-    if count > 8:
-        store_quad(2, count, vecs, out, stride, value, q, last_channels)
-    if count > 12:
-        store_quad(3, count, vecs, out, stride, value, q, last_channels)
-    if count > 16:
-        store_quad(4, count, vecs, out, stride, value, q, last_channels)
+cdef inline f32v scaled(const i32v *acc, int i, int count, int vecs, const float *multiplier) noexcept nogil:
+    i = min(i, count - 1)
+    return f32_mul(f32_from_i32(acc[i]), f32_load(multiplier + i % vecs * LANES))
+
+
+cdef inline void store_tile(int count, int vecs, int8_t *out, Py_ssize_t stride, const i32v *acc, const float *multiplier, const requant *q,
+                            int last_channels) noexcept nogil:
+    """Scale and narrow `count` vectors, four together, and store them. count, vecs: constants."""
+    cdef i8v words[5]
+    cdef int i
+    for i in range((count + 3) // 4):  # what is beyond count is narrowed as a copy of the last, and not stored
+        words[i] = narrow4(scaled(acc, 4 * i, count, vecs, multiplier), scaled(acc, 4 * i + 1, count, vecs, multiplier),
+                           scaled(acc, 4 * i + 2, count, vecs, multiplier), scaled(acc, 4 * i + 3, count, vecs, multiplier), q)
+    if last_channels < LANES:
+        for i in range((count + 3) // 4):
+            store_quad(i, count, vecs, out, stride, words[i], last_channels)
+    else:
+        for i in range((count + 3) // 4):
+            store_quad(i, count, vecs, out, stride, words[i], LANES)
 
 
 cdef inline const int8_t *gemm_step(int rows, int vecs, int step, const Gemm *g, const int8_t *weights, xblock *x, i32v *acc) noexcept nogil:
@@ -129,14 +198,9 @@ cdef inline int panels_together(const Gemm *g, Py_ssize_t panel) noexcept nogil:
     return 2 if left >= 2 and panel % PANELS_TOGETHER < 2 else 1
 
 
-cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize_t stride, const f32v *value, const requant *q, int last_channels) noexcept nogil:
-    """Narrow vectors 4 * quad .. 4 * quad + 3 of `count` together and store them: part of a row, a row, two, or four.
-
-    quad, count, vecs are constants. A vector beyond count is narrowed as a copy of another one, and not stored.
-    """
+cdef inline void store_quad(int quad, int count, int vecs, int8_t *out, Py_ssize_t stride, i8v words, int last_channels) noexcept nogil:
+    """Store vectors 4 * quad .. 4 * quad + 3 of `count`: part of a row, a row, two, or four. quad, count, vecs: constants."""
     cdef int left = min(4, count - 4 * quad), i
-    cdef i8v words = narrow4(value[4 * quad], value[4 * quad + (1 if left > 1 else 0)], value[4 * quad + (2 if left > 2 else 0)],
-                             value[4 * quad + (3 if left > 3 else 0)], q)
     out += 4 * quad // vecs * stride + 4 * quad % vecs * LANES
     if vecs >= 4:
         if (4 * quad + 4) % vecs == 0 and last_channels < LANES:
@@ -181,7 +245,12 @@ cdef inline void gemm_rows(int vecs, int rows, const Gemm *g, const uint8_t *con
 
 cdef inline void gemm_block(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
                             Py_ssize_t panel, int8_t *out, int last_channels) noexcept nogil:
-    if vecs == ROW_VECS:
+    if HALF_LANES and last_channels <= HALF_LANES and rows == TILE_ROWS:
+        if vecs == 2:
+            gemm_half_tile(2, g, pixels, q, panel, out, last_channels)
+        else:
+            gemm_half_tile(1, g, pixels, q, panel, out, last_channels)
+    elif vecs == ROW_VECS:
         gemm_tile(1, ROW_VECS, g, pixels, q, panel, out, last_channels)
     elif vecs == TILE_VECS:
         gemm_rows(TILE_VECS, rows, g, pixels, q, panel, out, last_channels)
@@ -208,7 +277,7 @@ cdef inline int tile_rows(Py_ssize_t left) noexcept nogil:
 
 
 cdef enum:
-    GEMM_ARRAYS = 8
+    GEMM_ARRAYS = 5
 
 
 cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights, Py_ssize_t *offsets):
@@ -218,18 +287,15 @@ cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights
         g.segment_groups += 1  # what is read beyond the run meets weights of zero
     g.blocked_bytes = g.segment_groups // BLOCK_GROUPS * BLOCK_GROUPS * 4 if BLOCK_GROUPS > 1 else 0
     g.panels = (g.channels + LANES - 1) // LANES
-    g.panel_bytes = <Py_ssize_t>g.n_segments * g.segment_groups * LANES * 4
-    cdef Py_ssize_t panels = <Py_ssize_t>groups * g.panels
     cdef list rest = rest_groups(g, groups, weights)
-    g.rest.groups = <int>len(rest)
-    offsets[0] = layout.reserve(g.n_segments * sizeof(Py_ssize_t))
+    cdef Py_ssize_t panels = <Py_ssize_t>groups * g.panels
+    g.n_runs = g.n_segments + <int>len(rest)
+    g.panel_bytes = (<Py_ssize_t>g.n_segments * g.segment_groups + len(rest)) * LANES * 4
+    offsets[0] = layout.reserve(g.n_runs * sizeof(Py_ssize_t))
     offsets[1] = layout.reserve(panels * LANES * 4)
     offsets[2] = layout.reserve(panels * LANES * 4)
     offsets[3] = layout.reserve(panels * g.panel_bytes)
     offsets[4] = layout.reserve((panels + 1) * 4)
-    offsets[5] = layout.reserve(g.rest.groups * 4)
-    offsets[6] = layout.reserve(g.rest.groups * sizeof(Py_ssize_t))
-    offsets[7] = layout.reserve((g.rest.groups + 1) * LANES * 4)
     return rest
 
 
@@ -238,10 +304,7 @@ cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -
     g.bias = <int32_t *>layout.at(offsets[1])
     g.multiplier = <float *>layout.at(offsets[2])
     g.weights = <int8_t *>layout.at(offsets[3])
-    g.rest.first = <int32_t *>layout.at(offsets[4])
-    g.rest.panel = <int32_t *>layout.at(offsets[5])
-    g.rest.offset = <Py_ssize_t *>layout.at(offsets[6])
-    g.rest.weights = <int8_t *>layout.at(offsets[7])
+    g.rested = <int32_t *>layout.at(offsets[4])
     return 0
 
 
@@ -254,7 +317,7 @@ cdef inline int weight_part(int weight, int part) noexcept nogil:
 
 
 cdef list rest_groups(const Gemm *g, int groups, const int8_t *weights):
-    """(panel, segment, group of 4 in it, part) of all weights with parts beyond part 0, in the order of panels."""
+    """(segment, group of 4 in it, part) wherever a weight has parts beyond part 0."""
     cdef Py_ssize_t channel, j, depth = <Py_ssize_t>g.n_segments * g.segment_bytes
     cdef int part, least = WEIGHT_MIN + g.weight_zero_point, most = 127 + g.weight_zero_point
     cdef set found = set()
@@ -266,34 +329,18 @@ cdef list rest_groups(const Gemm *g, int groups, const int8_t *weights):
                 continue
             part = 1
             while weight_part(weights[channel * depth + j] - g.weight_zero_point, part):
-                found.add((channel // g.channels * g.panels + channel % g.channels // LANES, j // g.segment_bytes, j % g.segment_bytes // 4, part))
+                found.add((j // g.segment_bytes, j % g.segment_bytes // 4, part))
                 part += 1
     return sorted(found)
 
 
-cdef int pack_rest(Gemm *g, const int8_t *weights, list rest) except -1:
-    """Fill g.rest; segment_offset is set."""
-    cdef Py_ssize_t at, panel, s, group, j, channel, depth = <Py_ssize_t>g.n_segments * g.segment_bytes
-    cdef int part, lane
-    for at, (panel, s, group, part) in enumerate(rest):
-        g.rest.panel[at] = <int32_t>panel
-        g.rest.offset[at] = g.segment_offset[s] + 4 * group
-        g.rest.first[panel + 1] = <int32_t>at + 1
-        for lane in range(<int>min(LANES, g.channels - panel % g.panels * LANES)):
-            channel = panel // g.panels * g.channels + panel % g.panels * LANES + lane
-            for j in range(4 * group, min(4 * group + 4, g.segment_bytes)):
-                g.rest.weights[at * LANES * 4 + w_index(lane, j % 4)] = <int8_t>weight_part(
-                    weights[channel * depth + s * g.segment_bytes + j] - g.weight_zero_point, part)
-    return 0
-
-
-cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights):
+cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights, list rest, bint *has_rest):
     """Put one output channel into its lane of its panel; returns the sum of its weights, whole ones."""
-    cdef Py_ssize_t s, j, panel = channel // LANES
-    cdef int weight, lane = channel % LANES, together = panels_together(g, panel)
-    cdef int group, at
+    cdef Py_ssize_t s, j, panel = channel // LANES, row = panels_together(g, panel) * LANES * 4
+    cdef int weight, lane = channel % LANES
+    cdef int group, at, part
     cdef int64_t total = 0
-    panels += panel // together * together * g.panel_bytes + panel % together * LANES * 4
+    panels += panel * LANES * 4 // row * (row // (LANES * 4)) * g.panel_bytes + panel * LANES * 4 % row
     for s in range(g.n_segments):
         for j in range(g.segment_bytes):
             weight = weights[s * g.segment_bytes + j] - g.weight_zero_point
@@ -301,8 +348,16 @@ cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8
             if j < g.blocked_bytes:
                 at = block_index(lane, j % (4 * BLOCK_GROUPS))
                 group = <int>(j // (4 * BLOCK_GROUPS)) * BLOCK_GROUPS + at // (LANES * 4)
-            panels[(s * g.segment_groups + group) * together * LANES * 4 + at % (LANES * 4)] = <int8_t>weight_part(weight, 0)
+            panels[(s * g.segment_groups + group) * row + at % (LANES * 4)] = <int8_t>weight_part(weight, 0)
             total += weight
+    panels += g.n_segments * g.segment_groups * row
+    for s, group, part in rest:
+        for j in range(4 * group, min(4 * group + 4, g.segment_bytes)):
+            weight = weight_part(weights[s * g.segment_bytes + j] - g.weight_zero_point, part)
+            panels[w_index(lane, j % 4)] = <int8_t>weight
+            if weight:
+                has_rest[0] = True
+        panels += row
     return total
 
 
@@ -313,15 +368,20 @@ cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bi
     """
     cdef Py_ssize_t depth = <Py_ssize_t>g.n_segments * g.segment_bytes, lane, panel
     cdef int64_t folded
-    cdef int channel
+    cdef int channel, s
+    cdef bint has_rest
     for channel in range(groups * g.channels):
+        has_rest = False
         lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
         folded = pack_channel(g.weights + <Py_ssize_t>(channel // g.channels) * g.panels * g.panel_bytes, g, channel % g.channels,
-                              weights + channel * depth)
+                              weights + channel * depth, rest, &has_rest)
         folded = -folded * (x_zero_point + ACT_FLIP) + (bias[channel] if bias != NULL else 0)
         g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
         g.multiplier[lane] = <float>multipliers[channel]
-    pack_rest(g, weights, rest)
+        if has_rest:
+            g.rested[lane // LANES + 1] = 1
     for panel in range(<Py_ssize_t>groups * g.panels):
-        g.rest.first[panel + 1] = max(g.rest.first[panel], g.rest.first[panel + 1])
+        g.rested[panel + 1] += g.rested[panel]
+    for s in range(g.n_segments, g.n_runs):
+        g.segment_offset[s] = g.segment_offset[rest[s - g.n_segments][0]] + 4 * rest[s - g.n_segments][1]
     return 0

@@ -64,6 +64,8 @@ def bind_pool(op, inputs, outputs, attrs):
     p.zero_in = x.quant.zero_point
     p.scale_in, p.scale_out = scale_of(x), scale_of(out)
     set_output(&p.out, out, attrs)
+    if 255.0 * p.scale_in / p.scale_out > NARROW_MAX:
+        return None
     return make_step(op, <uintptr_t>&pool_kernel, layout, out.size * p.kh * p.kw * MOVE)
 
 
@@ -162,4 +164,6 @@ def bind_reduce(op, inputs, outputs, attrs):
             p.outputs *= size
     p.multiplier = <float>(scale_of(x) / (scale_of(out) * (p.inputs_each if function == "mean" else 1)))
     set_output(&p.out, out, attrs)
+    if 255.0 * p.inputs_each * p.multiplier > NARROW_MAX:
+        return None
     return make_step(op, <uintptr_t>&reduce_kernel, layout, x.size * MOVE)

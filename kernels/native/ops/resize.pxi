@@ -89,4 +89,6 @@ def bind_resize(op, inputs, outputs, attrs):
     p.zero_in = x.quant.zero_point
     p.multiplier = <float>(scale_of(x) / scale_of(out) * 2.0 ** -22)
     set_output(&p.out, out, {})
+    if 255.0 * scale_of(x) / scale_of(out) > NARROW_MAX:
+        return None
     return make_step(op, <uintptr_t>&bilinear_kernel, layout, out.size * MOVE)

@@ -10,6 +10,7 @@
 #define ROW_VECS 8
 #define ACT_FLIP 0
 #define WEIGHT_MIN (-127)
+#define NARROW_MAX 2147480000.0
 #define DW_CHANNELS 16
 #define DW_VECS 2
 #define DW_WEIGHT_MAX 32767
@@ -41,21 +42,21 @@ static inline f32v f32_min(f32v a, f32v b) { return _mm256_min_ps(a, b); }
 static inline f32v f32_max(f32v a, f32v b) { return _mm256_max_ps(a, b); }
 
 /* See avx512vnni.h. */
-typedef struct { __m256 hi; __m256i zero_point, lo; } requant;
+typedef struct { __m256i zero_point, lo, hi; } requant;
 
 static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    requant r = {_mm256_set1_ps((float)(clamp_max - zero_point)), _mm256_set1_epi16((int16_t)zero_point), _mm256_set1_epi8((int8_t)clamp_min)};
+    requant r = {_mm256_set1_epi16((int16_t)zero_point), _mm256_set1_epi8((int8_t)clamp_min), _mm256_set1_epi8((int8_t)clamp_max)};
     return r;
 }
 static inline __m256i words_of(f32v a, f32v b, const requant *r)
 {
-    __m256i qa = _mm256_cvtps_epi32(_mm256_min_ps(r->hi, a)), qb = _mm256_cvtps_epi32(_mm256_min_ps(r->hi, b));
-    return _mm256_adds_epi16(_mm256_packs_epi32(qa, qb), r->zero_point);
+    return _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b)), r->zero_point);
 }
 static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
-    __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(words_of(a, b, r), words_of(c, d, r)), r->lo);
+    __m256i bytes = _mm256_packs_epi16(words_of(a, b, r), words_of(c, d, r));
+    bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, r->lo), r->hi);
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 static inline void i8_store4(int8_t *out, i8v q) { _mm256_storeu_si256((__m256i *)out, q); }
@@ -102,7 +103,7 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
     f32v b = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[1]), _mm256_loadu_ps(multiplier + 8));
     __m256i words = words_of(a, b, r);
     __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    bytes = _mm_max_epi8(bytes, _mm256_castsi256_si128(r->lo));
+    bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm256_castsi256_si128(r->lo)), _mm256_castsi256_si128(r->hi));
     if (n >= 16) { _mm_storeu_si128((__m128i *)out, bytes); return; }
     int8_t tail[16];
     _mm_storeu_si128((__m128i *)tail, bytes);
@@ -110,6 +111,7 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
 }
 #define DW_QUADS 0
 #include "no_quads.h"
+#include "no_halves.h"
 
 static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table) { return 0; }
 

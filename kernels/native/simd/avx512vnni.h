@@ -9,6 +9,7 @@
 #define ROW_VECS 8
 #define ACT_FLIP 0x80
 #define WEIGHT_MIN (-128)
+#define NARROW_MAX 2147480000.0 /* beyond 2**31 cvtps has one answer for both signs */
 #define DW_CHANNELS 32   /* channels per depthwise block: one 32-byte load a tap */
 #define DW_VECS 2
 #define DW_WEIGHT_MAX 32767  /* weights of a tap, zero point already taken off */
@@ -39,23 +40,22 @@ static inline f32v f32_div(f32v a, f32v b) { return _mm512_div_ps(a, b); }
 static inline f32v f32_min(f32v a, f32v b) { return _mm512_min_ps(a, b); }
 static inline f32v f32_max(f32v a, f32v b) { return _mm512_max_ps(a, b); }
 
-/* The end of every int8 kernel. cvtps turns what is too large into INT_MIN, so the upper clamp comes first, in float; the
-   rest is done by saturating packs: four times fewer instructions on words than on floats. NaN becomes the lower clamp. */
-typedef struct { __m512 hi; __m512i zero_point, lo; } requant;
+/* The end of every int8 kernel. Saturating packs and clamps on words: four times fewer instructions than on floats. NaN
+   becomes INT_MIN and so the lower clamp. */
+typedef struct { __m512i zero_point, lo, hi; } requant;
 
 static inline requant requant_set(int clamp_min, int clamp_max, int zero_point)
 {
-    requant r = {_mm512_set1_ps((float)(clamp_max - zero_point)), _mm512_set1_epi16((int16_t)zero_point), _mm512_set1_epi8((int8_t)clamp_min)};
+    requant r = {_mm512_set1_epi16((int16_t)zero_point), _mm512_set1_epi8((int8_t)clamp_min), _mm512_set1_epi8((int8_t)clamp_max)};
     return r;
 }
 static inline __m512i words_of(f32v a, f32v b, const requant *r)
 {
-    __m512i qa = _mm512_cvtps_epi32(_mm512_min_ps(r->hi, a)), qb = _mm512_cvtps_epi32(_mm512_min_ps(r->hi, b));
-    return _mm512_adds_epi16(_mm512_packs_epi32(qa, qb), r->zero_point);
+    return _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)), r->zero_point);
 }
 static inline __m512i bytes_of(__m512i ab, __m512i cd, const requant *r)
 {
-    return _mm512_max_epi8(_mm512_packs_epi16(ab, cd), r->lo);
+    return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), r->lo), r->hi);
 }
 static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
@@ -80,9 +80,30 @@ static inline void i8_store_first(int8_t *out, i8v q, int quarter, int n)
 
 static inline x4v x4_load(const uint8_t *p) { int32_t x; __builtin_memcpy(&x, p, 4); return _mm512_set1_epi32(x); }
 static inline i8v w_load(const int8_t *p) { return _mm512_loadu_si512(p); }
-static inline i32v dot4(i32v acc, x4v x, i8v w) { return _mm512_dpbusd_epi32(acc, x, w); }
+/* Not the intrinsic: it changes the type of `acc` back and forth, and GCC makes two moves of that for every sum. */
+static inline i32v dot4(i32v acc, x4v x, i8v w) { __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w)); return acc; }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 #include "plain.h"
+
+/* A last panel of at most HALF_LANES channels: where a 512-bit instruction is done as two of 256, half of it is half the time. */
+#define HALF_LANES 8
+typedef __m256i i32h;
+static inline i32h i32_load_half(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline x4v x4_load_half(const uint8_t *p) { int32_t x; __builtin_memcpy(&x, p, 4); return _mm512_castsi256_si512(_mm256_set1_epi32(x)); }
+static inline i32h dot4_half(i32h acc, x4v x, i8v w)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(_mm512_castsi512_si256(x)), "v"(_mm512_castsi512_si256(w)));
+    return acc;
+}
+static inline i32v i32_join(i32h a, i32h b) { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
+static inline f32v f32_twice(f32v a) { return _mm512_shuffle_f32x4(a, a, 0x44); }
+static inline void i8_store_half(int8_t *out, i8v q, int eighth, int n)
+{
+    __m128i from = eighth < 2 ? _mm512_castsi512_si128(q) : eighth < 4 ? _mm512_extracti32x4_epi32(q, 1) : eighth < 6 ? _mm512_extracti32x4_epi32(q, 2) : _mm512_extracti32x4_epi32(q, 3);
+    if (eighth % 2) from = _mm_unpackhi_epi64(from, from);
+    if (n >= 8) _mm_storel_epi64((__m128i *)out, from);
+    else _mm_mask_storeu_epi8(out, (__mmask16)((1 << n) - 1), from);
+}
 
 /* Two taps of DW_CHANNELS channels: acc[v] += x0 * w0 + x1 * w1. Words of the two taps are interleaved inside each
    128-bit lane for vpdpwssd, so accumulator v, lane l holds channel dw_channel(v, l); packing narrows them back in order. */
@@ -101,6 +122,7 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
     f32v b = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[1]), _mm512_loadu_ps(multiplier + 16));
     __m512i words = words_of(a, b, r);
     __m256i bytes = _mm256_max_epi8(_mm512_cvtsepi16_epi8(words), _mm512_castsi512_si256(r->lo));
+    bytes = _mm256_min_epi8(bytes, _mm512_castsi512_si256(r->hi));
     if (n >= 32) _mm256_storeu_si256((__m256i *)out, bytes);
     else _mm256_mask_storeu_epi8(out, (__mmask32)((1ull << n) - 1), bytes);
 }

@@ -40,6 +40,7 @@ static inline int block_index(int lane, int k)
 
 #define DW_QUADS 0
 #include "no_quads.h"
+#include "no_halves.h"
 
 /* Products of 16 words share four int32: x in -127..127, so two products fit an int16 whatever w is. */
 static inline i32v dot_rows(i32v acc, i8v x, i8v w)

@@ -7,6 +7,7 @@
 #define TILE_VECS 4
 #define ROW_VECS 8
 #define ACT_FLIP 0
+#define NARROW_MAX 1e300
 #define BLOCK_GROUPS 4
 #define PANELS_TOGETHER TILE_VECS /* one ld1 loads them all */
 #define DW_CHANNELS 16

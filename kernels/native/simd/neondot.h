@@ -35,6 +35,7 @@ static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const
     q[3] = vreinterpretq_s8_u16(vzip2q_u16(ab, cc));
 }
 static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r) { return narrow4(a, b, c, d, r); }
+#include "no_halves.h"
 
 static inline i32v dot_rows(i32v acc, i8v x, i8v w) { return vdotq_s32(acc, w, x); }
 static inline i32v dot_nibbles(i32v acc, i8v x, i8v w) { return vdotq_s32(acc, w, x); }

@@ -8,6 +8,7 @@
 #define ROW_VECS 8       /* the same for a single row */
 #define ACT_FLIP 0       /* XORed onto every activation byte before dot4 sees it */
 #define WEIGHT_MIN (-128) /* smallest weight dot4 computes exactly */
+#define NARROW_MAX 1e300 /* largest value that narrow4 rounds and clamps; a kernel that could have more declines */
 #define DW_CHANNELS 4    /* channels of one depthwise block */
 #define DW_VECS 1        /* its accumulators */
 #define DW_WEIGHT_MAX 32767 /* largest absolute depthwise weight, zero point taken off; larger ones are split over two taps */
@@ -113,6 +114,7 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
    back in order. */
 #define DW_QUADS 0
 #include "no_quads.h"
+#include "no_halves.h"
 
 /* Replace as many leading bytes as vectors can, out[i] = table[x[i]]; returns how many that were. */
 static inline Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table) { return 0; }
