@@ -17,11 +17,12 @@ cdef struct Depthwise:
     int blocks                    # of DW_CHANNELS channels
     int out_index
     int quads                     # columns of a kernel that goes through dot4, else 0
-    int sliding                   # three columns next to each other, at stride 1 or 2
+    int sliding                   # three columns next to each other, outputs that many of them apart: 1 or 2, else 0
     int kernel_rows
     Py_ssize_t row_step           # bytes between two rows under the kernel, and two columns
     Py_ssize_t column_step
-    int wide_w, wide_c            # output row as the quads see it: see fold_narrow
+    Py_ssize_t second_row, third_row
+    int wide_w, wide_c, last_c    # an output row as the quads see it, and channels of its last pixel: see fold_narrow
     int8_t *quad_weights          # [blocks][columns][4][LANES * 4]
     int8_t *quad_rest             # the same of what was left of weights that have more than eight bits
     uint8_t *has_rest             # [blocks]

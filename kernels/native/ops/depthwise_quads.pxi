@@ -3,142 +3,170 @@
 # was interleaved for one output serves its right neighbours too.
 
 cdef inline void quad_column(x4v *q, const Depthwise *p, const uint8_t *x) noexcept nogil:
-    # a row that the kernel does not have meets weights of zero; the last one that is there is read in its place
-    quad_load(q, x, x + (p.row_step if p.kernel_rows > 1 else 0), x + (2 * p.row_step if p.kernel_rows > 2 else 0))
+    quad_load(q, x, x + p.second_row, x + p.third_row)
 
 
-cdef inline void quad_output(const Depthwise *p, const i32v *acc, int block, const requant *q, int8_t *out, int n) noexcept nogil:
-    cdef f32v value[4]
-    cdef int v
-    for v in range(4):
-        value[v] = f32_mul(f32_from_i32(acc[v]), f32_load(p.multiplier + (block * 4 + v) * LANES))
+cdef inline void quad_output(const Depthwise *p, const i32v *acc, const float *multiplier, const requant *q, int8_t *out, int n) noexcept nogil:
+    cdef i8v words = quad_narrow(f32_mul(f32_from_i32(acc[0]), f32_load(multiplier)), f32_mul(f32_from_i32(acc[1]), f32_load(multiplier + LANES)),
+                                 f32_mul(f32_from_i32(acc[2]), f32_load(multiplier + 2 * LANES)), f32_mul(f32_from_i32(acc[3]), f32_load(multiplier + 3 * LANES)), q)
     if n >= 4 * LANES:
-        i8_store4(out, quad_narrow(value[0], value[1], value[2], value[3], q))
+        i8_store4(out, words)
     else:
-        i8_store_first(out, quad_narrow(value[0], value[1], value[2], value[3], q), 0, n)
+        i8_store_first(out, words, 0, n)
 
 
-cdef inline void quad_sliding(const Depthwise *p, int a, int b, int c, const x4v *columns, const i8v *w, int block, const requant *q,
-                              int8_t *out, int n) noexcept nogil:
-    """One output under a kernel three columns wide; a, b, c: which of the held columns are left, middle and right."""
-    cdef i32v acc[4]
-    cdef const int8_t *rest = p.quad_rest + <Py_ssize_t>block * 48 * LANES
+cdef inline void quad_dot(i32v *acc, const x4v *column, const i8v *w) noexcept nogil:
     cdef int v
     for v in range(4):
-        acc[v] = dot4(i32_load(p.bias + (block * 4 + v) * LANES), columns[4 * a + v], w[v])
-    for v in range(4):
-        acc[v] = dot4(acc[v], columns[4 * b + v], w[4 + v])
-    for v in range(4):
-        acc[v] = dot4(acc[v], columns[4 * c + v], w[8 + v])
-    if p.has_rest[block]:
-        for v in range(4):
-            acc[v] = dot4(acc[v], columns[4 * a + v], w_load(rest + v * LANES * 4))
-        for v in range(4):
-            acc[v] = dot4(acc[v], columns[4 * b + v], w_load(rest + (4 + v) * LANES * 4))
-        for v in range(4):
-            acc[v] = dot4(acc[v], columns[4 * c + v], w_load(rest + (8 + v) * LANES * 4))
-    quad_output(p, acc, block, q, out, n)
+        acc[v] = dot4(acc[v], column[v], w[v])
 
 
-cdef inline void quad_row_sliding(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_rest_dot(i32v *acc, const x4v *column, const int8_t *w) noexcept nogil:
+    cdef int v
+    for v in range(4):
+        acc[v] = dot4(acc[v], column[v], w_load(w + v * LANES * 4))
+
+
+cdef inline void quad_sliding(bint has_rest, const Depthwise *p, const x4v *left, const x4v *middle, const x4v *right, const i8v *w,
+                              Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+    """One output under a kernel three columns wide. has_rest: a constant."""
+    cdef i32v acc[4]
+    cdef const int8_t *rest = p.quad_rest + block * 48 * LANES
+    cdef int v
+    for v in range(4):
+        acc[v] = i32_load(p.bias + (block * 4 + v) * LANES)
+    quad_dot(acc, left, w)
+    quad_dot(acc, middle, w + 4)
+    quad_dot(acc, right, w + 8)
+    if has_rest:
+        quad_rest_dot(acc, left, rest)
+        quad_rest_dot(acc, middle, rest + 16 * LANES)
+        quad_rest_dot(acc, right, rest + 32 * LANES)
+    quad_output(p, acc, p.multiplier + block * 4 * LANES, q, out, n)
+
+
+cdef inline void quad_row_sliding(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs under three columns at stride 1: each step interleaves one new column in place of the oldest."""
-    cdef x4v columns[12]
+    cdef x4v a[4]
+    cdef x4v b[4]
+    cdef x4v c[4]
     cdef i8v w[12]
-    cdef int i, at = 0
+    cdef Py_ssize_t step = p.c_out
+    cdef int i, left = p.w_out
     for i in range(12):
         w[i] = w_load(p.quad_weights + (block * 12 + i) * LANES * 4)
-    quad_column(&columns[0], p, x)
-    quad_column(&columns[4], p, x + p.c_out)
-    x += 2 * p.c_out
-    while at + 3 <= p.w_out:
-        quad_column(&columns[8], p, x)
-        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
-        quad_column(&columns[0], p, x + p.c_out)
-        quad_sliding(p, 1, 2, 0, columns, w, block, q, out + p.c_out, n)
-        quad_column(&columns[4], p, x + 2 * p.c_out)
-        quad_sliding(p, 2, 0, 1, columns, w, block, q, out + 2 * p.c_out, n)
-        x += 3 * p.c_out
-        out += 3 * p.c_out
-        at += 3
-    if at < p.w_out:
-        quad_column(&columns[8], p, x)
-        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
-        if at + 1 < p.w_out:
-            quad_column(&columns[0], p, x + p.c_out)
-            quad_sliding(p, 1, 2, 0, columns, w, block, q, out + p.c_out, n)
+    quad_column(a, p, x)
+    quad_column(b, p, x + step)
+    x += 2 * step
+    while left >= 3:
+        quad_column(c, p, x)
+        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
+        quad_column(a, p, x + step)
+        quad_sliding(has_rest, p, b, c, a, w, block, q, out + step, n)
+        quad_column(b, p, x + 2 * step)
+        quad_sliding(has_rest, p, c, a, b, w, block, q, out + 2 * step, n)
+        x += 3 * step
+        out += 3 * step
+        left -= 3
+    if left > 0:
+        quad_column(c, p, x)
+        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
+        if left > 1:
+            quad_column(a, p, x + step)
+            quad_sliding(has_rest, p, b, c, a, w, block, q, out + step, n)
 
 
-cdef inline void quad_row_stride_2(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
-    """A row of outputs under three columns at stride 2: two new columns a step, the third was the last one's right."""
-    cdef x4v columns[12]
+cdef inline void quad_row_by_two(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+    """A row of outputs that lie two columns apart (stride 2, or pixels folded in pairs) under three: two new columns a step,
+    the third was the last one's right."""
+    cdef x4v a[4]
+    cdef x4v b[4]
+    cdef x4v c[4]
     cdef i8v w[12]
-    cdef int i, at = 0
+    cdef Py_ssize_t step = p.c_out, out_step = p.wide_c
+    cdef int i, left = p.wide_w
     for i in range(12):
         w[i] = w_load(p.quad_weights + (block * 12 + i) * LANES * 4)
-    quad_column(&columns[0], p, x)
-    while at + 2 <= p.w_out:
-        quad_column(&columns[4], p, x + p.c_out)
-        quad_column(&columns[8], p, x + 2 * p.c_out)
-        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
-        quad_column(&columns[4], p, x + 3 * p.c_out)
-        quad_column(&columns[0], p, x + 4 * p.c_out)
-        quad_sliding(p, 2, 1, 0, columns, w, block, q, out + p.c_out, n)
-        x += 4 * p.c_out
-        out += 2 * p.c_out
-        at += 2
-    if at < p.w_out:
-        quad_column(&columns[4], p, x + p.c_out)
-        quad_column(&columns[8], p, x + 2 * p.c_out)
-        quad_sliding(p, 0, 1, 2, columns, w, block, q, out, n)
+    quad_column(a, p, x)
+    while left > 1:
+        quad_column(b, p, x + step)
+        quad_column(c, p, x + 2 * step)
+        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
+        quad_column(b, p, x + 3 * step)
+        quad_column(a, p, x + 4 * step)
+        if left == 2 and p.last_c < n:
+            n = p.last_c
+        quad_sliding(has_rest, p, c, b, a, w, block, q, out + out_step, n)
+        x += 4 * step
+        out += 2 * out_step
+        left -= 2
+    if left > 0:
+        quad_column(b, p, x + step)
+        quad_column(c, p, x + 2 * step)
+        quad_sliding(has_rest, p, a, b, c, w, block, q, out, min(n, p.last_c))
 
 
-cdef inline void quad_row(const Depthwise *p, const uint8_t *x, int block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_row(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs under any number of columns at any stride."""
     cdef x4v column[4]
     cdef i32v acc[4]
     cdef const int8_t *w
     cdef Py_ssize_t to_rest = p.quad_rest - p.quad_weights
-    cdef int at, k, v
-    for at in range(p.wide_w):
-        w = p.quad_weights + <Py_ssize_t>block * p.quads * 16 * LANES
+    cdef int left = p.wide_w, k, v
+    while left > 0:
+        w = p.quad_weights + block * p.quads * 16 * LANES
         for v in range(4):
             acc[v] = i32_load(p.bias + (block * 4 + v) * LANES)
         for k in range(p.quads):
             quad_column(column, p, x + k * p.column_step)
-            for v in range(4):
-                acc[v] = dot4(acc[v], column[v], w_load(w + v * LANES * 4))
-            if p.has_rest[block]:
-                for v in range(4):
-                    acc[v] = dot4(acc[v], column[v], w_load(w + to_rest + v * LANES * 4))
+            quad_rest_dot(acc, column, w)
+            if has_rest:
+                quad_rest_dot(acc, column, w + to_rest)
             w += 16 * LANES
-        quad_output(p, acc, block, q, out, n if n < 4 * LANES or at + 1 < p.wide_w or p.wide_c == p.c_out else p.w_out * p.c_out - at * p.wide_c)
+        quad_output(p, acc, p.multiplier + block * 4 * LANES, q, out, min(n, p.last_c) if left == 1 else n)
         x += <Py_ssize_t>p.stride_w * p.wide_c
         out += p.wide_c
+        left -= 1
 
 
-cdef inline void quad_rows(const Depthwise *p, const uint8_t *band, Py_ssize_t band_step, int rows, int8_t *out) noexcept nogil:
-    cdef int row, block, n
+cdef inline void quad_block(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+    if p.sliding == 1:
+        quad_row_sliding(has_rest, p, x, block, q, out, n)
+    elif p.sliding == 2:
+        quad_row_by_two(has_rest, p, x, block, q, out, n)
+    else:
+        quad_row(has_rest, p, x, block, q, out, n)
+
+
+cdef inline void quad_rows(const Depthwise *shared, const uint8_t *band, Py_ssize_t band_step, int rows, int8_t *out) noexcept nogil:
+    cdef int row, n
+    cdef Py_ssize_t block
+    cdef Depthwise p = shared[0]  # a copy: stores to `out` cannot change it, so the compiler need not read it again
     cdef requant q = requant_of(&p.out)
     for row in range(rows):
         for block in range(p.blocks):
-            n = min(4 * LANES, p.wide_c - block * 4 * LANES)
-            if p.sliding and p.stride_w == 1:
-                quad_row_sliding(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
-            elif p.sliding:
-                quad_row_stride_2(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+            n = <int>min(<Py_ssize_t>4 * LANES, p.wide_c - block * 4 * LANES)
+            if p.has_rest[block]:
+                quad_block(True, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
             else:
-                quad_row(p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+                quad_block(False, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
         band += band_step
         out += <Py_ssize_t>p.w_out * p.c_out
 
 
 cdef fold_narrow(Depthwise *p):
     """Few channels leave most lanes empty. At stride 1 neighbouring pixels are neighbouring bytes, under the same kernel:
-    4 * LANES / c of them are taken as one wide pixel whose channels repeat."""
-    p.wide_c, p.wide_w = p.c_out, p.w_out
-    if p.stride_w == 1 and 4 * LANES % p.c_out == 0:
-        p.wide_c = 4 * LANES
-        p.wide_w = (p.w_out * p.c_out + p.wide_c - 1) // p.wide_c
+    as many as fit 4 * LANES are taken as one wide pixel whose channels repeat."""
+    cdef int fold = max(1, 4 * LANES // p.c_out) if p.stride_w == 1 else 1
+    p.wide_c = fold * p.c_out
+    p.wide_w = (p.w_out + fold - 1) // fold
+    p.last_c = p.wide_c if fold == 1 else (p.w_out - (p.wide_w - 1) * fold) * p.c_out
+    p.sliding = 0
+    if p.quads == 3 and p.column_step == p.c_out and fold * p.stride_w <= 2:
+        p.sliding = fold * p.stride_w
+    # a row that the kernel does not have meets weights of zero; one that is there is read in its place
+    p.second_row = p.row_step if p.kernel_rows > 1 else 0
+    p.third_row = 2 * p.row_step if p.kernel_rows > 2 else 0
 
 
 cdef bint quads_can_hold(weight):
@@ -159,7 +187,6 @@ cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[
     cdef int64_t folded, shift = x_zero_point + ACT_FLIP
     cdef Py_ssize_t at
     fold_narrow(p)
-    p.sliding = p.quads == 3 and p.stride_w <= 2 and p.column_step == p.c_out and p.wide_c == p.c_out
     p.blocks = (p.wide_c + 4 * LANES - 1) // (4 * LANES)
     cdef Layout layout = Layout(sizeof(Depthwise))
     at_weights = layout.reserve(<Py_ssize_t>p.blocks * p.quads * 16 * LANES)
