@@ -18,6 +18,8 @@ FROM_DATA = {
     "mobilenet.tflite": "models/coral/tf2_mobilenet_v2_1.0_224_ptq.tflite",
     "labels.txt": "labels/imagenet_labels.txt",
     "cat.jpg": "images/cat_720p.jpg",
+    "stories260K.bin": "lm/stories260K.bin",
+    "tok512.bin": "lm/tok512.bin",
 }
 
 
@@ -41,7 +43,7 @@ def place(tmp_path):
 def provide(block, place, data_file):
     """The files of the user's own that a block speaks of, from the data folder."""
     for name, source in FROM_DATA.items():
-        if name in block:
+        if name in block or (name == "tok512.bin" and "stories260K" in block):  # it lies beside its model
             (place / name).symlink_to(data_file(source))
     for name in re.findall(r"models/\S+\.bin", block):
         if not (ROOT / name.strip('",)')).exists():
