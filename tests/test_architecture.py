@@ -47,6 +47,11 @@ ARROWS = {
                        "edgert.heads", "edgert.optional", "edgert.vision", "kernels.reference", "kernels.requant",
                        "kernels.coordinates"),
     "edgert.convert.prune": ("edgert.convert", "edgert.session", "edgert.format"),
+    "edgert.convert.optimize": ("edgert", "edgert.convert", "edgert.convert.prune", "edgert.format", "edgert.graph",
+                                "edgert.macs", "edgert.machine", "edgert.model", "edgert.monitor", "edgert.optional",
+                                "edgert.session"),
+    "edgert.convert.report": ("edgert.convert.optimize", "edgert.macs", "edgert.optional", "edgert.session"),
+    "edgert.cli.report": ("edgert.cli", "edgert.convert", "edgert.convert.report"),
     "edgert.cli": ("edgert", "edgert.governor", "edgert.serve", "edgert.sources", "edgert.stream", "edgert.model",
                    "edgert.session", "edgert.plan", "edgert.format", "edgert.graph", "edgert.macs", "edgert.optional",
                    "edgert.vision", "edgert.threads", "edgert.tune", "edgert.tuned", "edgert.messages", "kernels.tiers",
@@ -76,6 +81,9 @@ FOREIGN = {
     "edgert.text": {"numpy"},
     "edgert.vision": {"PIL", "numpy"},
     "edgert.monitor": {"psutil"},
+    "edgert.convert.optimize": {"numpy", "torch", "onnxruntime", "ai_edge_litert"},
+    "edgert.convert.report": {"matplotlib"},
+    "edgert.cli.report": {"numpy"},
     "edgert.cli.page.resources": {"matplotlib"},
     "edgert.convert": {"numpy", "flatbuffers", "torch", "onnx", "google"},  # google.protobuf: what onnx raises
     "edgert.convert.prune": {"numpy", "torch"},
@@ -187,7 +195,7 @@ def test_native_kernels_import_only_each_other_and_the_shared_rules():
 def test_only_its_verb_imports_the_converter():
     for parameter in modules():
         name, path = parameter.values
-        if not name.startswith(("edgert.convert", "edgert.cli.convert")):
+        if not name.startswith(("edgert.convert", "edgert.cli.convert", "edgert.cli.report")):
             assert not [m for m, _ in imports(path, name) if m.startswith("edgert.convert")], name
 
 

@@ -17,6 +17,7 @@ VERBS = {
     "profile": "where the time goes, node by node",
     "tune": "choose the fastest kernels on this machine",
     "plot": "draw a resource log of edgert run",
+    "report": "a conversion or a study as one page",
     "eval": "accuracy over labelled pictures, loss over a text",
     "deploy": "put edgert and a model on a board over ssh",
     "doctor": "what this machine can do and what troubles it",
