@@ -210,8 +210,8 @@ def _write_job(subject, folder, threads, data):
     elif subject.runner.startswith("PyTorch"):
         import torch
 
-        job["path"] = os.path.join(folder, "network.pt")
-        torch.save(subject.network, job["path"])
+        job["path"] = os.path.join(folder, "network.pt2")  # a program: the worker need not find its class
+        torch.export.save(torch.export.export(subject.network, subject.example), job["path"])
     else:
         job["path"] = os.path.join(folder, "model.bin")
         writer.write(subject.graph, job["path"])

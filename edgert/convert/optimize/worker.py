@@ -93,7 +93,7 @@ def torch_runner(compiled):
 
         torch.set_num_threads(job["threads"])
         torch.set_grad_enabled(False)
-        network = torch.load(job["path"], weights_only=False)  # our own parent wrote it
+        network = torch.export.load(job["path"]).module()
         run = torch.compile(network) if compiled else network
 
         return lambda arrays: run(*map(torch.from_numpy, arrays)), lambda row: (channels_first(row[None]),)
