@@ -115,7 +115,9 @@ def make_optimizer(model, recipe):
 class Run:
     """A training run that can stop after any epoch and go on from its checkpoint."""
 
-    def __init__(self, model, recipe, checkpoint):
+    def __init__(self, model, recipe, checkpoint, loss=None):
+        """loss(scores, x, y): what is trained for, else cross entropy. x are normalised images."""
+        self.loss = loss or self._cross_entropy
         self.model = model.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.checkpoint = Path(checkpoint)
@@ -186,12 +188,15 @@ class Run:
     def _step(self, x, y):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.bf16):
             scores = self.model(x)
-        loss = F.cross_entropy(scores.float(), y, label_smoothing=self.recipe.label_smoothing)
+        loss = self.loss(scores.float(), x, y)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.ema.update_parameters(self.model)
         return loss.detach()
+
+    def _cross_entropy(self, scores, x, y):
+        return F.cross_entropy(scores, y, label_smoothing=self.recipe.label_smoothing)
 
     def _report(self, loss, data):
         line = f"epoch {self.epoch:3d}/{self.recipe.epochs}  loss {loss:.4f}  {self.seconds:6.0f} s"

@@ -11,12 +11,12 @@ import numpy as np
 from edgert.convert.prune import costs
 from edgert.convert.prune.channels import Channels, check
 from edgert.convert.prune.costs import Costs
-from edgert.convert.prune.cut import cut
+from edgert.convert.prune.cut import cut, reshape
 from edgert.convert.prune.distill import Distiller
 from edgert.convert.prune.scores import scores_of
 from edgert.errors import InputError
 
-__all__ = ["Distiller", "prune", "shrink"]
+__all__ = ["Distiller", "costs", "prune", "reshape", "shrink"]
 
 LATENCY_SHARE = 0.97  # of the time asked for: the next measurement is not this one
 

@@ -23,6 +23,22 @@ def cut(module, found, kept):
         _settle(part)
 
 
+@torch.no_grad()
+def reshape(module, state):
+    """Gives the layers of `module`, in place, the widths of a state dict of the same network with fewer channels.
+
+    Their contents are new: load the state dict, or train anew.
+    """
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if name in state and state[name].shape != tensor.shape:
+            owner, _, leaf = name.rpartition(".")
+            _replace(module.get_submodule(owner), leaf, tensor, torch.zeros(state[name].shape, dtype=tensor.dtype))
+    for part in module.modules():
+        _settle(part)
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+
+
 def _replace(part, leaf, tensor, rest):
     rest = rest.contiguous(memory_format=torch.channels_last) if rest.ndim == 4 else rest.contiguous()
     if isinstance(tensor, nn.Parameter):

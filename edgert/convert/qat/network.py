@@ -1,5 +1,7 @@
 """The network that is trained: an int8 graph to be, run in PyTorch with the module's parameters in it."""
 
+from copy import copy, deepcopy
+
 import numpy as np
 import torch
 from torch import nn
@@ -83,6 +85,13 @@ class QatNetwork(nn.Module):
         }
         self.learned = sorted(chosen - fixed) if learned else []
         self.shift = nn.Parameter(torch.zeros(len(self.learned)), requires_grad=learned)
+
+    def __deepcopy__(self, memo):
+        """An independent copy (an average of weights, say) of what is trained; the float graph is shared."""
+        memo |= {id(part): part for part in (self.graph, self.recipe, self.kinds)}
+        copied = memo[id(self)] = self.__class__.__new__(self.__class__)
+        copied.__dict__.update({k: deepcopy(v, memo) for k, v in self.__dict__.items() if k != "scales"})
+        return copied
 
     def freeze_norms(self, frozen=True):
         """From now on batch norms are used as they are at inference, in training too: for the last epochs."""
@@ -203,7 +212,8 @@ class QatNetwork(nn.Module):
     def to_graph(self):
         """(int8 Graph, its Record): answers as this network in eval mode, bit for bit."""
         self.scales = self._current_scales()
-        recipe = self.recipe
+        recipe = copy(self.recipe)
+        recipe.rounded, recipe.biases = {}, {}
         recipe.quants = {i: self._quant(i) for i in recipe.quants}
         for at, weights in self.weights.items():
             scale_in = self.scale(self.graph.nodes[at].inputs[0])
