@@ -14,7 +14,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,11 @@ test: build ## the whole suite
 
 onnx-table: build ## the table of docs/onnx.md: ONNX's node tests, run on the reference (half a minute)
 	$(PY) tools/onnx_table.py
+
+test-torch: build ## the tests of PyTorch import, QAT and pruning; installs torch (200 MB) first
+	$(EDITABLE) -e ".[train]"
+	$(VENV)/bin/pytest tests/convert/test_torch.py tests/convert/test_qat.py tests/convert/test_prune.py \
+		tests/convert/test_compress.py
 
 test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
 	PYTHON=$(PY) tools/arm/stage.sh

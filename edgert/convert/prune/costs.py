@@ -82,7 +82,7 @@ def file_of(module, example_inputs):
     graph = from_torch(module, tuple(x[:1] for x in example_inputs))
     rng = np.random.default_rng(0)
     sample = tuple(rng.normal(0, 1, graph.tensors[i].shape).astype(np.float32) for i in graph.inputs)
-    return writer.to_bytes(quantize(graph, [sample])[0])
+    return writer.to_bytes(quantize(graph, [sample], observer="minmax", correct=False)[0])
 
 
 @torch.no_grad()
