@@ -9,7 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from edgert import machine
 from edgert.kernels import cpu
 
-PACKAGES = ("edgert", "numpy", "numba", "ai-edge-litert", "onnxruntime", "ncnn", "torch")
+PACKAGES = (
+    "edgert",
+    "numpy",
+    "numba",
+    "ai-edge-litert",
+    "onnxruntime",
+    "ncnn",
+    "torch",
+    "llama-cpp-python",
+    "ctranslate2",
+    "transformers",
+)
 
 
 def machine_record():

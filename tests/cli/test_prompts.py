@@ -48,6 +48,19 @@ def test_a_prompt_streams_to_stdout_and_figures_to_stderr(edgert, letters):
     assert edgert("run", letters, "--prompt", "abc", "--max-tokens", 20, "--seed", 7)[1] == out
 
 
+@pytest.mark.skipif(os.environ.get("EDGERT_TIER") in ("jit", "reference"), reason="this tier needs NumPy")
+def test_a_prompt_is_answered_without_numpy_or_any_package(letters):
+    code = """
+import sys
+import edgert
+model = edgert.load(sys.argv[1])
+if all(step[1] != "reference" for step in model.session.plan.steps):
+    assert len(model.generate("abc", max_tokens=9, seed=1).text()) == 9
+print(sorted({"numpy", "PIL", "flatbuffers", "tokenizers", "torch", "numba", "edgert.convert"} & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, "-c", code, letters], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_json_has_the_answer_and_its_figures(edgert, letters):
     code, out, err = edgert("run", letters, "--prompt", "abc", "--max-tokens", 5, "--temperature", 0, "--json")
     assert (code, err) == (0, "")
