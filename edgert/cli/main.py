@@ -10,7 +10,7 @@ from edgert.errors import EdgertError
 
 VERBS = {
     "run": "answer for pictures, arrays or prompts",
-    "convert": "turn a TFLite model into one model file",
+    "convert": "turn a trained model into one model file",
     "inspect": "what is inside a model and what runs it",
     "verify": "check a model file and its golden answers",
     "bench": "how long one answer takes",

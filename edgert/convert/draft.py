@@ -51,6 +51,16 @@ class Draft:
         array = np.asarray(array, order="C")
         return self.add(Tensor(name, array.dtype.name, array.shape, quant, memoryview(array.tobytes())))
 
+    def add_output(self, source, name):
+        """Makes tensor `source` the next output, called `name`: computed by a node, and for this output alone."""
+        tensor = self.tensors[source].replace(name=name)
+        if source in self.inputs or source in self.outputs or tensor.is_constant:
+            out = self.add(tensor.replace(data=None))
+            self.nodes.append(Node("reshape", (source,), (out,), {}, name))
+            source = out
+        self.tensors[source] = self.tensors[source].replace(name=name)
+        self.outputs.append(source)
+
     def value(self, index):
         """A constant tensor's array (read-only), None for a computed tensor."""
         tensor = self.tensors[index]

@@ -13,7 +13,7 @@ from edgert.convert.importers.onnx_operators import find, is_built_in
 from edgert.convert.importers.onnx_site import Site
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, InputError, ModelFormatError
-from edgert.graph import MAX_DIM, MAX_NODES, MAX_RANK, Node, Tensor
+from edgert.graph import MAX_DIM, MAX_NODES, MAX_RANK, Tensor
 
 
 def load(data, source, name, folder=None, shapes=None):
@@ -55,7 +55,7 @@ class Importer:
         if self.problems:
             raise unsupported.error(self.file.source, self.problems)
         for row in graph.output:
-            draft.outputs.append(self._output(row.name))
+            draft.add_output(self.place(row.name), row.name)
         if not draft.outputs:
             raise ConversionError(f"{self.file.source}: the model has no outputs")
         return draft
@@ -139,17 +139,6 @@ class Importer:
             self.draft.notes.append(f"input '{row.name}' is {self.file.type_name(kind)} in the source, float32 here")
         self.values[row.name] = self.draft.add(Tensor(row.name, DTYPES[kind], shape))
         self.draft.inputs.append(self.values[row.name])
-
-    def _output(self, name):
-        """The draft's tensor for a graph output, with its name: computed by a node, and for this output only."""
-        draft, source = self.draft, self.place(name)
-        tensor = draft.tensors[source].replace(name=name)
-        if source not in draft.inputs and source not in draft.outputs and not tensor.is_constant:
-            draft.tensors[source] = tensor
-            return source
-        out = draft.add(tensor.replace(data=None))
-        draft.nodes.append(Node("reshape", (source,), (out,), {}, name))
-        return out
 
 
 def _shape(row, given):

@@ -7,7 +7,7 @@ from edgert.convert.importers.tflite_schema import Defaults, File
 from edgert.convert.importers.tflite_tensors import TensorTable
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, ModelFormatError
-from edgert.graph import MAX_NODES, MAX_TENSORS, Node
+from edgert.graph import MAX_NODES, MAX_TENSORS
 
 
 def load(data, source, name):
@@ -48,7 +48,7 @@ class _Importer:
         if problems:
             raise unsupported.error(self.source, problems)
         for index in self.subgraph.outputs:
-            self.draft.outputs.append(self._output(index))
+            self._add_output(index)
         if not self.draft.outputs:
             raise ConversionError(f"{self.source}: the model has no outputs")
         return self.draft
@@ -82,19 +82,11 @@ class _Importer:
                         f"dimension {axis} of '{tensor.name}' is open in the source; fixed at {size}"
                     )
 
-    def _output(self, index):
-        """The draft's tensor for a graph output, with the file's name: computed by a node, and for this output only."""
+    def _add_output(self, index):
         self.check_index(index)
         if index not in self.placed:
             raise ConversionError(f"{self.source}: output {index} is computed by no operator")
-        draft, source, name = self.draft, self.placed[index], self.file_tensors[index].name
-        tensor = draft.tensors[source].replace(name=name)
-        if source not in draft.inputs and source not in draft.outputs and not tensor.is_constant:
-            draft.tensors[source] = tensor
-            return source
-        out = draft.add(tensor.replace(data=None))
-        draft.nodes.append(Node("reshape", (source,), (out,), {}, name))
-        return out
+        self.draft.add_output(self.placed[index], self.file_tensors[index].name)
 
     def _build(self, index, operator, problems):
         """Builds one operator; one that cannot be is noted, and its outputs stand in as the file declares them."""
