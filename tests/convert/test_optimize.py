@@ -79,10 +79,11 @@ def test_quantisation_alone_runs_by_the_definitions(quantised):
     assert measured.accuracy == 100.0
 
 
-def test_acceleration_of_an_int8_model_takes_the_native_kernels_and_changes_no_answer(quantised):
+def test_acceleration_of_an_int8_model_takes_the_native_kernels_and_changes_no_answer(begin, quantised):
     candidate, measured = optimize.apply_acceleration(quantised[0])
     assert (candidate.runner, measured.accuracy) == ("edgert native", quantised[1].accuracy)
     assert candidate.stages == ("quantization", "acceleration")
+    assert measured.memory_mb < begin[1].memory_mb / 2  # of its own process, in which there is no torch
     assert measured.resources
     assert {"cpu_percent", "rss_mb"} <= measured.resources[-1].keys()
 
@@ -91,6 +92,22 @@ def test_caching_counts_as_a_stage_and_is_measured(quantised):
     candidate, measured = optimize.apply_caching(quantised[0], entries=4)
     assert (candidate.entries, candidate.stages) == (4, ("quantization", "caching"))
     assert measured.answers > 0
+
+
+def test_pruning_scores_and_trains_a_copy_of_the_network(begin, network, data):
+    seen = []
+
+    def losses(copied):
+        pixels = torch.from_numpy(data.x[:8]).permute(0, 3, 1, 2)
+        seen.append(copied)
+        yield torch.nn.functional.cross_entropy(copied(pixels), torch.from_numpy(data.y[:8]))
+
+    options = {"losses": losses, "finetune": lambda copied, part, parts: seen.append(copied), "parts": 1}
+    candidate, _ = optimize.apply_pruning(begin[0], "60 %", measured=False, **options)
+    assert candidate.parameters < begin[0].parameters
+    assert candidate.stages == ("pruning",)
+    assert all(copied is candidate.network for copied in seen)
+    assert network[0].out_channels == 16
 
 
 def test_a_stage_leaves_its_candidate_as_it_was(begin):

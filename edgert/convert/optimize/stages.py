@@ -26,10 +26,11 @@ def start(model, example_inputs=(), data=None):
     return candidate, measure(candidate)
 
 
-def apply_pruning(candidate, target, *, measured=True, **options):
-    """Cuts channels out of the network until it costs `target` ("60 %", "3 MMAC", "100 KB", "0.5 ms").
+def apply_pruning(candidate, target, *, losses=None, measured=True, **options):
+    """Cuts channels out of a copy of the network until it costs `target` ("60 %", "3 MMAC", "100 KB", "0.5 ms").
 
-    options: of `edgert.convert.prune.prune`; with `finetune` the pruned network is trained again in between.
+    losses: a function from that copy to an iterable of scalar losses on some batches, for the score "taylor".
+    options: of `edgert.convert.prune.prune`; `finetune(network, part, parts)` trains the copy again in between.
     Raises: InputError for a candidate that is quantised or has no torch network, and as `prune`.
     """
     if candidate.network is None or candidate.is_quantised:
@@ -39,7 +40,7 @@ def apply_pruning(candidate, target, *, measured=True, **options):
     from edgert.convert.prune import prune
 
     network = copy.deepcopy(candidate.network)
-    prune(network, candidate.example, target, **options)
+    prune(network, candidate.example, target, losses=losses and (lambda: losses(network)), **options)
     graph = from_torch(network.eval(), candidate.example)
     return _done(candidate.with_stage("pruning", network=network, graph=graph), measured)
 
