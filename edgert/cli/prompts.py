@@ -48,6 +48,7 @@ def _answer(model, prompt, settings, args):
         import json
 
         text = generation.text()
+        args.answered(generation.prefill_ns + generation.decode_ns)
         print(json.dumps(_record(model, prompt, text, generation), ensure_ascii=False), flush=True)
         return
     show = _shown_on_terminal if sys.stdout.isatty() else str
@@ -57,6 +58,7 @@ def _answer(model, prompt, settings, args):
         sys.stdout.flush()
     sys.stdout.write("\n")
     sys.stdout.flush()
+    args.answered(generation.prefill_ns + generation.decode_ns)
     print(_figures(model, generation), file=sys.stderr)
 
 

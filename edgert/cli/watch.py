@@ -144,7 +144,7 @@ class Condition:
 
 def _sinks(args, condition):
     """What is done with each Seen, in order."""
-    sinks = []
+    sinks = [lambda seen: args.answered(round(seen.ms["total"] * 1e6))]
     if args.save:
         sinks.append(Saver(args.save, condition))
     if args.out:
