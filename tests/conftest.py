@@ -10,6 +10,19 @@ from PIL import Image
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 
+@pytest.fixture
+def edgert(capsys):
+    """Function from a command's words to (exit code, stdout, stderr)."""
+    from edgert.cli.main import main
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def model_files(tmp_path_factory):
     """Folder with the tiny models as files: colours.bin, residual.bin, two_heads.bin, cells.bin."""

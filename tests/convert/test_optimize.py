@@ -5,24 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from edgert.cli.main import main
 from edgert.convert import optimize
 from edgert.convert.optimize.caching import Cached
 from edgert.errors import ConversionError, InputError
 
 torch = pytest.importorskip("torch")
-
-
-@pytest.fixture
-def edgert(capsys):
-    """Function from a command's words to (exit code, stdout, stderr)."""
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

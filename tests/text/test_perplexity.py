@@ -79,19 +79,6 @@ def test_what_is_no_text_or_no_language_model_is_refused(edgert, stories, model_
         assert err.count("\n") == 1
 
 
-@pytest.fixture
-def edgert(capsys):
-    """Function from a command's words to (exit code, stdout, stderr)."""
-    from edgert.cli.main import main
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def stories(data_file, tmp_path_factory):
     """stories260K as a model file with a context of 64 tokens."""
