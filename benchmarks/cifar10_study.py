@@ -25,12 +25,12 @@ from edgert.convert import optimize, report
 from models.common import data, training
 
 SEED = 0
-FINETUNE_IMAGES, BATCH, LEARNING_RATE = 20_000, 100, 2e-4
+FINETUNE_IMAGES, BATCH, LEARNING_RATE = 20_000, 100, 2e-5  # Adam; norms are folded and pixels are 0..255, so small
 TARGET = {"accuracy": 85.0, "latency_ms": 0.2, "memory_mb": 60, "size_mb": 0.1}
 PROBLEM = (
     "Classify CIFAR-10 pictures with MLPerf Tiny's ResNet-8 on one thread. The pruned variants lose a tenth of the "
-    f"multiply-adds and are trained again on {FINETUNE_IMAGES:,} pictures, once: far too little to recover, and said "
-    "here so that nobody takes the figure for what pruning can do."
+    f"multiply-adds and are trained again on {FINETUNE_IMAGES:,} pictures, once: a short training, and said here "
+    "so that nobody takes the figure for all that pruning can do."
 )
 
 
