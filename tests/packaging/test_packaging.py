@@ -80,11 +80,11 @@ def test_wheel_holds_what_runs_and_nothing_else(wheel):
         names = archive.namelist()
         installed_bytes = sum(info.file_size for info in archive.infolist())
     modules = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
-    assert modules == {"program", "choose", "_scalar"} | ISA_MODULES.get(platform.machine(), set())
+    assert modules == {"program", "choose", "boxes", "pixels", "_scalar"} | ISA_MODULES.get(platform.machine(), set())
     assert {name.split("/")[0].split("-")[0] for name in names} == {"edgert"}
     assert not [name for name in names if name.endswith((".pyx", ".pxi", ".pxd", ".h", ".c", ".bin"))]
     sources = {str(p.relative_to(TOP)) for p in (TOP / "edgert").rglob("*.py")}
-    sources |= {f"edgert/{p.relative_to(TOP)}" for p in (TOP / "kernels").rglob("*.py")}
+    sources |= {f"edgert/{p.relative_to(TOP)}" for top in ("kernels", "deploy") for p in (TOP / top).rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
     assert installed_bytes <= BYTES_LIMIT, f"{installed_bytes:,} bytes"
 
@@ -101,7 +101,7 @@ def test_build_without_a_compiler_says_what_is_missing_and_how_to_mend_it(plain_
 def test_install_without_a_compiler_answers_and_says_what_runs_it(plain_install):
     site = {"PYTHONPATH": str(plain_install[0])}
     assert call("-P", "-c", "import edgert; print(edgert.__file__)", cwd="/", **site).startswith(str(plain_install[0]))
-    model = next(TOP.glob("models/*/*.bin"))
+    model = TOP / "models/cifar10/cifar10_int8.bin"
     said = call("-P", "-m", "edgert", "run", model, next(TOP.glob("models/pictures/*.jpg")), cwd="/", **site)
     assert re.search(r"(\d+) of \1 nodes on (reference|jit)", said), said
     assert "apt install gcc python3-dev" in call("-P", "-m", "edgert", "doctor", cwd="/", **site)
