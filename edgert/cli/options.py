@@ -2,6 +2,8 @@
 
 import argparse
 
+SLOW_TIERS = ("jit", "reference")
+
 
 def add_model(parser):
     parser.add_argument("model", metavar="MODEL", help="model file made by edgert convert")
@@ -55,6 +57,12 @@ def tier_counts(plan):
     for _, tier, _, _ in plan.steps:
         counts[tier] = counts.get(tier, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def not_native_text(tiers):
+    """', 3 of 9 nodes on reference' where compiled kernels do not run everything."""
+    nodes = sum(tiers.values())
+    return "".join(f", {count} of {nodes} nodes on {tier}" for tier, count in tiers.items() if tier in SLOW_TIERS)
 
 
 def positive(text):

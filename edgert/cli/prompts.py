@@ -125,8 +125,6 @@ def _record(model, prompt, text, generation):
 
 def _figures(model, generation):
     """'prefill 6 tokens, 2,114 tok/s; decode 255 tokens, 4,310 tok/s; peak 21.4 MB'."""
-    from edgert.cli.run import not_native_text
-
     parts = []
     for name, count, elapsed in (
         ("prefill", generation.prefilled, generation.prefill_ns),
@@ -137,7 +135,7 @@ def _figures(model, generation):
     if generation.reused_tokens:
         parts.append(f"{generation.reused_tokens} tokens of the prompt reused")
     parts.append(f"peak {peak_bytes() / 1e6:.1f} MB")
-    return "; ".join(parts) + not_native_text(options.tier_counts(model.session.plan))
+    return "; ".join(parts) + options.not_native_text(options.tier_counts(model.session.plan))
 
 
 def _rate(count, elapsed_ns):

@@ -21,7 +21,6 @@ edgert run detector.bin --source /dev/video0 --json --save-when "person>0.6" --s
 edgert run detector.bin --source clip.mp4 --out seen.mp4
 """
 
-SLOW_TIERS = ("jit", "reference")
 _SHOWN_VALUES = 8
 
 
@@ -99,13 +98,7 @@ def _answer(model, answer, name, placed, args):
     print(printable(name))
     for line in _lines(result):
         print("  " + printable(line))
-    print(f"  {time_text(elapsed_ns)}{not_native_text(tiers)}")
-
-
-def not_native_text(tiers):
-    """', 3 of 9 nodes on reference' where compiled kernels do not run everything."""
-    nodes = sum(tiers.values())
-    return "".join(f", {count} of {nodes} nodes on {tier}" for tier, count in tiers.items() if tier in SLOW_TIERS)
+    print(f"  {time_text(elapsed_ns)}{options.not_native_text(tiers)}")
 
 
 def _classes(model, outputs, args, place):
