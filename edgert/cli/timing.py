@@ -7,10 +7,13 @@ from edgert.monitor import percentile
 
 
 def example_inputs(session):
-    """Bytes for every input: the file's golden inputs, else a fixed pattern (zeros where words may be indices)."""
+    """Bytes for every input: the file's last golden inputs (a language model's: one token), else a fixed pattern.
+
+    The pattern is zeros where words may be indices.
+    """
     golden = session.graph.metadata.golden
     if golden:
-        return [bytes(data) for data in golden[0][0]]
+        return [bytes(data) for data in golden[-1][0]]
     sizes = [tensor.nbytes for tensor, _ in session.plan.inputs]
     pattern = bytes(value * 37 & 255 for value in range(256))
     return [

@@ -2,7 +2,7 @@
 
 from edgert.cli import options
 from edgert.cli.text import bytes_text, printable
-from edgert.errors import EdgertError, ModelFormatError
+from edgert.errors import EdgertError, InputError, ModelFormatError
 
 EXAMPLE = """
 edgert verify model.bin
@@ -49,15 +49,23 @@ def _tiers(args):
 
 
 def _check_golden(args, tier):
-    """(number of golden vectors that came out right, tiers that ran). Raises: EdgertError at the first that did not."""
+    """(number of golden vectors that came out right, tiers that ran). Raises: EdgertError at the first that did not.
+
+    In order, on one session: a language model's later ones stand on what the earlier ones left in its caches.
+    """
     from edgert.session import Session
 
     session = Session(args.model, threads=args.threads, tier=tier)
     ran = options.tier_counts(session.plan)
     golden = session.graph.metadata.golden
     for number, (inputs, expected) in enumerate(golden):
-        for spec, want, got in zip(session.outputs, expected, session.run_buffers(inputs)):
-            _compare(bytes(want), bytes(got), f"{args.model}: golden answer {number}, output {spec.name!r}", ran)
+        where = f"{args.model}: golden answer {number}"
+        try:
+            answers = session.run_buffers(inputs)
+        except InputError as error:
+            raise ModelFormatError(f"{where}: {error}") from None
+        for spec, want, got in zip(session.outputs, expected, answers):
+            _compare(bytes(want), bytes(got), f"{where}, output {spec.name!r}", ran)
     return len(golden), ran
 
 

@@ -21,25 +21,30 @@ def check(node, tensors):
 
 
 def node(node, tensors, values):
-    """The outputs of one valid node, as new arrays. values: tensor index -> array, for each of the node's inputs."""
+    """The outputs of one valid node, as new arrays or, of a state, in the array that `values` has for it.
+
+    values: tensor index -> array, for each of the node's inputs and states.
+    """
     specs = tuple([None if i < 0 else tensors[i] for i in node.inputs])
     outs = tuple([tensors[i] for i in node.outputs])
     function = reference.bind(node.op, specs, outs, node.attrs)
-    arrays = [np.empty(spec.shape, spec.dtype) for spec in outs]
+    arrays = [values[i] if i in values else np.empty(spec.shape, spec.dtype) for i, spec in zip(node.outputs, outs)]
     with np.errstate(all="ignore"):  # infinities and NaN are answers like others
         function([None if i < 0 else values[i] for i in node.inputs], arrays)
     return arrays
 
 
-def graph(graph, inputs, visit=None):
+def graph(graph, inputs, visit=None, states=None):
     """The outputs of a whole valid graph for one list of input arrays, each of its tensor's dtype and shape.
 
-    visit: called with (tensor index, array) for the inputs and for whatever a node computes.
+    visit: called with (tensor index, array) for the inputs and for whatever a node computes. states: tensor index ->
+    array of each state, which the run changes.
     """
     values = dict(zip(graph.inputs, inputs))
     if visit is not None:
         for i, array in values.items():
             visit(i, array)
+    values.update(states or {})
     for i, tensor in enumerate(graph.tensors):
         if tensor.is_constant:
             values[i] = np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)

@@ -47,9 +47,7 @@ class BoxDecoder:
         buffers: the bytes of each output. A box of a score below score_threshold is left out, and so is one that
         overlaps a better one of its class by more than iou_threshold.
         """
-        arrays = [
-            np.frombuffer(buffer, dtype, elements) for buffer, (dtype, elements) in zip(buffers, self.outputs)
-        ]
+        arrays = [np.frombuffer(buffer, dtype, elements) for buffer, (dtype, elements) in zip(buffers, self.outputs)]
         with np.errstate(all="ignore"):
             score_threshold, iou_threshold = np.float32(score_threshold), np.float32(iou_threshold)
             boxes, scores, labels = self._decode(arrays, score_threshold)

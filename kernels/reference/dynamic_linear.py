@@ -5,6 +5,7 @@ import numpy as np
 from edgert.kernels.reference.rounding import wrap_int32
 
 GROUP = 32
+BLOCK_WEIGHTS = 2**20  # that are float64 at a time: a head of 50,000 rows need not fit memory so
 SMALLEST = np.float32(1e-30)  # rows below it count as zero: 127 / absmax would leave float32
 
 
@@ -40,7 +41,12 @@ def dynamic_linear(x, weight, scale, bias, group_scale, out):
     x (..., K) float32. scale (O,) float32. bias (O,) float32 or None. out (..., O) float32.
     """
     words, row_scale = quantise_rows(x)
-    acc = wrap_int32(words.astype(np.float64) @ integers(weight, group_scale).T)
+    words, acc = words.astype(np.float64), np.empty(out.shape, np.int32)
+    step = max(BLOCK_WEIGHTS // x.shape[-1], 1)
+    for first in range(0, len(weight), step):
+        rows = np.s_[first : first + step]
+        groups = None if group_scale is None else group_scale[rows]
+        acc[..., rows] = wrap_int32(words @ integers(weight[rows], groups).T)
     result = acc.astype(np.float32) * (row_scale * scale)
     out[...] = result if bias is None else result + bias
 

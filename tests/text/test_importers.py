@@ -82,7 +82,7 @@ def test_float_logits_are_those_of_transformers(libraries, family, tmp_path):
     model = made(libraries, family)
     model.save_pretrained(tmp_path)
     graph, draft = convert.load(tmp_path, weights="float", kv="float")
-    assert draft.notes == ["no tokenizer.json or tokenizer.model: token ids in, token ids out"]
+    assert draft.notes[0] == "no tokenizer.json or tokenizer.model: token ids in, token ids out"
     wanted = expected(libraries, model)
     for chunks in [(20,), (7, 1, 12)]:
         got = logits(graph, chunks)
@@ -167,7 +167,7 @@ def test_gguf_weights_are_what_the_gguf_package_dequantises(kind, tmp_path):
     path = tmp_path / "model.gguf"
     write_gguf(gguf, path, kind, width, kept)
     graph, draft = convert.load(path, weights="float", kv="float")
-    assert draft.notes == []
+    assert draft.notes == ["no golden vectors: float sums may differ in their last bits from processor to processor"]
     stored = {tensor.name: tensor for tensor in graph.tensors if tensor.is_constant}
     assert {name.partition(".")[2] for name in kept} == {f"{part}.weight" for part in GGUF_PARTS}
     for name, values in kept.items():

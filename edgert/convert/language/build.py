@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edgert import __version__, opset
 from edgert.convert.draft import Draft
+from edgert.convert.language import golden
 from edgert.convert.language.decoder import Assembler, check
 from edgert.convert.language.spool import Spool
 from edgert.errors import ConversionError, InputError, ModelFormatError
@@ -70,13 +71,13 @@ def load(source, name, options):
         "kv": options.kv,
         **source.provenance,
     }
-    metadata = Metadata("generate", provenance=provenance, report="\n".join(draft.notes), text=source.text)
-    graph = draft.finish(metadata)
+    graph = draft.finish(Metadata("generate", provenance=provenance, text=source.text))
     try:
         opset.validate(graph)
     except ModelFormatError as error:
         raise ConversionError(f"{os.path.basename(name)}: the model does not hold together: {error}") from None
-    return graph, draft
+    answers = golden.vectors(graph, decoder.context, draft.notes)
+    return graph.replace(metadata=graph.metadata.replace(golden=answers, report="\n".join(draft.notes))), draft
 
 
 def chosen_context(options, most, notes):

@@ -84,11 +84,7 @@ def _ablation(record):
 
 def _trade(record):
     variants = record["variants"]
-    points = [
-        (name, v["size_mb"], v["accuracy"])
-        for name, v in variants.items()
-        if v["accuracy"] is not None
-    ]
+    points = [(name, v["size_mb"], v["accuracy"]) for name, v in variants.items() if v["accuracy"] is not None]
     if not points:
         return
     yield Heading("Accuracy against size")
