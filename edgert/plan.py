@@ -9,9 +9,9 @@ from edgert.kernels import tiers
 from edgert.storage import plan_storage
 
 try:
-    from edgert.kernels.native.program import Program, address_of
+    from edgert.kernels.native.program import Call, Program, address_of
 except ImportError:  # no compiler when it was installed: every node runs on the reference tier
-    Program = address_of = None
+    Call = Program = address_of = None
 
 
 class Plan(Record):
@@ -25,9 +25,10 @@ class Plan(Record):
     elided: dict from the index of a node that needs no step to the reason: "view" of its input, or inputs "placed".
     arena_bytes, arena_map: size of the arena; list of (tensor index, offset, nbytes, first step, last step).
     state: the buffer of the tensors that live between runs, to be handed to other plans of the same model.
+    call: the native `Call` that copies inputs and outputs as well, None where nothing is compiled.
     """
 
-    __slots__ = ("graph", "program", "inputs", "outputs", "steps", "elided", "arena_bytes", "arena_map", "state")
+    __slots__ = ("graph", "program", "inputs", "outputs", "steps", "elided", "arena_bytes", "arena_map", "state", "call")
 
 
 def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
@@ -57,10 +58,13 @@ def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
         ) from None
     arena_map = [(b.tensor, b.offset, b.nbytes, b.first_step, b.last_step) for b in storage.blocks]
     inputs, outputs = ([(graph.tensors[i], memory.view(i)) for i in ends] for ends in (graph.inputs, graph.outputs))
+    call = None
     if address_of is not None:
-        for connect, ends in (program.connect_inputs, graph.inputs), (program.connect_outputs, graph.outputs):
-            connect([(memory.address(i), graph.tensors[i].nbytes) for i in ends])
-    return Plan(graph, program, inputs, outputs, steps, storage.elided, storage.arena_bytes, arena_map, memory.state)
+        ends = ([(memory.address(i), graph.tensors[i].nbytes) for i in ends] for ends in (graph.inputs, graph.outputs))
+        call = Call(program, *ends)
+    return Plan(
+        graph, program, inputs, outputs, steps, storage.elided, storage.arena_bytes, arena_map, memory.state, call
+    )
 
 
 def _program(entries, threads):

@@ -28,7 +28,6 @@ class Session:
         self.graph = opset.with_all_rows(self.loaded.graph) if all_rows else self.loaded.graph
         self.inputs = [self.graph.tensors[index] for index in self.graph.inputs]
         self.outputs = [self.graph.tensors[index] for index in self.graph.outputs]
-        self._lock = allocate_lock()
         self._plans = {}  # number of tokens (None if the model has no such dimension) -> plan
         self._state = None
         self._move = pages.move_of(self.loaded.map)
@@ -37,8 +36,10 @@ class Session:
         forced = tier or os.environ.get("EDGERT_TIER")
         self.choices = None if forced else tuned.choices_for(self.loaded, self.threads)
         self.plan = self.plan_for(1 if self._symbolic else None)
-        self._answer = None if self._symbolic else getattr(self.plan.program, "answer", None)
-        self._declared = None
+        self._call = None if self._symbolic else self.plan.call
+        self._lock = self._call.lock if self._call else allocate_lock()
+        self._on_buffers = self._call.on_buffers if self._call else _decline
+        self._on_arrays = None
 
     def plan_for(self, tokens):
         """The plan for this number of tokens (None if the model has none), made when first used; all share states."""
@@ -58,7 +59,7 @@ class Session:
         Returns: a memoryview of bytes per output, independent of later runs.
         Raises: InputError.
         """
-        answer = self._at_once(buffers)
+        answer = self._on_buffers(buffers)
         if answer is not None:
             return answer
         views = self._views(buffers)
@@ -67,36 +68,24 @@ class Session:
             current.program.run()
             return [memoryview(bytes(view)) for _, view in current.outputs]
 
-    def _at_once(self, buffers, into=None):
-        """The whole call inside the native program; None, with nothing run, if that cannot be or an input does not fit:
-        the careful way then says what is wrong with which."""
-        if self._answer is None:
-            return None
-        with self._lock:
-            return self._answer(buffers, into)
-
     def run(self, arrays):
         """Run on one ndarray per input, of the input's dtype and shape. Returns: an ndarray per output.
 
         Raises: InputError.
         """
-        if self._declared is None:
+        if self._on_arrays is None:
             self._declare()
-        ndarray, empty, given, made = self._declared
-        if len(arrays) != len(given):
-            return self._run_checked(arrays)
-        for array, (shape, dtype) in zip(arrays, given):
-            if type(array) is not ndarray or array.dtype is not dtype or array.shape != shape:
-                return self._run_checked(arrays)
-        results = [empty(shape, dtype) for shape, dtype in made]
-        return self._at_once(arrays, results) or self._run_checked(arrays)
+        results = self._on_arrays(arrays)
+        return self._run_checked(arrays) if results is None else results
 
     def _declare(self):
-        """What `run` compares arrays with and makes results of, looked up once."""
-        import numpy as np
+        """Tell the native call what arrays look like, once one is given: whoever gives one has NumPy loaded."""
+        if self._call is not None:
+            import numpy as np
 
-        ends = ([(t.shape, np.dtype(t.dtype)) for t in tensors] for tensors in (self.inputs, self.outputs))
-        self._declared = np.ndarray, np.empty, *ends
+            ends = [(tensor.shape, np.dtype(tensor.dtype)) for tensor in (*self.inputs, *self.outputs)]
+            self._call.declare(np.ndarray, np.empty, ends)
+        self._on_arrays = self._call.on_arrays if self._call else _decline
 
     def _run_checked(self, arrays):
         """`run` for arrays that are not exactly as declared: says what is wrong, or copies them into place."""
@@ -180,6 +169,10 @@ class Session:
                     raise InputError(f"input {tensor.name!r} takes rows of {row:,} bytes, got {view.nbytes:,} bytes")
                 return tokens
         return 1
+
+
+def _decline(given):
+    """In place of a native call where there is none."""
 
 
 def _is_buffer(source):

@@ -5,9 +5,7 @@ Independent of the instruction set: an ISA module's `bind` gives `Step` objects,
 work on, and `Program.run` walks the list with the GIL released. A Python callable (a reference op) may stand in the list
 too; it splits the loop there.
 """
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.memoryview cimport PyMemoryView_FromObject
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -51,6 +49,7 @@ cdef extern from "cpu_flags.h" nogil:
 
 cdef enum:
     ALIGNMENT = 64
+    BRIEF_NS = 100000  # runs shorter than this keep the interpreter's lock: Python's own threads wait 50 times as long for it
 
 
 def cpu_flags():
@@ -167,7 +166,7 @@ cdef class Program:
     """A list of steps and the threads that run them.
 
     steps: list of (Step, addresses of its inputs then outputs, 0 for absent) or (callable, None). threads: workers
-    including the caller; with 1 no thread is created. Not re-entrant: the Session holds a lock.
+    including the caller; with 1 no thread is created. Not re-entrant: the Session holds a lock (see `call.pxi`).
     """
 
     cdef edgert_step *steps
@@ -177,12 +176,11 @@ cdef class Program:
     cdef edgert_pool *pool
     cdef char *scratch
     cdef bint timed
+    cdef bint brief        # a run without Python and without other threads was seen to take less than BRIEF_NS
     cdef readonly int threads
     cdef list callables    # a callable at its index, None for a native step
     cdef list spans        # (first, one past last) of native runs, (index, -1) of a callable
     cdef object owned      # steps and scratch: kept alive as long as the program
-    cdef list inputs       # (address, bytes) of what `answer` copies in and out
-    cdef list outputs
 
     def __cinit__(self, list steps, int threads=1):
         cdef Py_ssize_t i, slot = 0
@@ -270,77 +268,25 @@ cdef class Program:
 
     def run(self):
         """Run every step once, in order."""
+        self.run_all()
+
+    cdef int run_all(self) except -1:
         cdef Py_ssize_t first, last
         cdef int64_t start
+        if self.brief:
+            self._run_native(0, self.count)
+            return 0
         for first, last in self.spans:
+            start = now_ns()
             if last >= 0:
                 with nogil:
                     self._run_native(first, last)
+                    if self.pool == NULL and last - first == self.count:
+                        self.brief = now_ns() - start < BRIEF_NS
             else:
-                start = now_ns()
                 self.callables[first]()
                 self.times[first] = now_ns() - start
-
-    def connect_inputs(self, list places):
-        """Tell `answer` where the model's inputs lie: a list of (address, bytes)."""
-        self.inputs = places
-
-    def connect_outputs(self, list places):
-        """The same for the outputs."""
-        self.outputs = places
-
-    def answer(self, buffers, into=None):
-        """Copy the inputs in, run, copy the outputs out: the whole of a call with one trip through the interpreter.
-
-        buffers: one C-contiguous bytes-like per input. into: one writable bytes-like per output and of its size, or None
-        for new bytes. Returns: a list of memoryviews, or `into`; None, with nothing run, if a buffer does not fit.
-        """
-        if not self._load(buffers):
-            return None
-        self.run()
-        if into is None:
-            return [PyMemoryView_FromObject(PyBytes_FromStringAndSize(<char *><uintptr_t>address, nbytes))
-                    for address, nbytes in self.outputs]
-        for (address, nbytes), buffer in zip(self.outputs, into):
-            copy_out(buffer, <char *><uintptr_t>address, nbytes)
-        return into
-
-    cdef bint _load(self, buffers) except -1:
-        """Copy the inputs into place if all of them are buffers of the right size; all are looked at before one is."""
-        cdef Py_ssize_t i, n = len(self.inputs)
-        if len(buffers) != n:
-            return False
-        try:
-            for i in range(n if n > 1 else 0):
-                if not copy_in(buffers[i], NULL, self.inputs[i][1]):
-                    return False
-            for i in range(n):
-                address, nbytes = self.inputs[i]
-                if not copy_in(buffers[i], <char *><uintptr_t>address, nbytes):
-                    return False
-        except (TypeError, ValueError, BufferError):
-            return False  # no C-contiguous buffer; the caller says which and why
-        return True
+        return 0
 
 
-cdef bint copy_in(buffer, char *to, Py_ssize_t nbytes) except -1:
-    """Whether the buffer has that size; if so it is copied, unless `to` is NULL."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
-    fits = view.len == nbytes
-    if fits and to != NULL:
-        memcpy(to, view.buf, nbytes)
-    PyBuffer_Release(&view)
-    return fits
-
-
-cdef int copy_out(buffer, const char *source, Py_ssize_t nbytes) except -1:
-    cdef Py_buffer view
-    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-    try:
-        if view.len != nbytes:
-            raise ValueError(f"an output has {nbytes} bytes, the buffer for it {view.len}")
-        memcpy(view.buf, source, nbytes)
-    finally:
-        PyBuffer_Release(&view)
-    return 0
+include "call.pxi"
