@@ -28,7 +28,9 @@ class Plan(Record):
     call: the native `Call` that copies inputs and outputs as well, None where nothing is compiled.
     """
 
-    __slots__ = ("graph", "program", "inputs", "outputs", "steps", "elided", "arena_bytes", "arena_map", "state", "call")
+    __slots__ = (
+        "graph", "program", "inputs", "outputs", "steps", "elided", "arena_bytes", "arena_map", "state", "call",
+    )  # fmt: skip
 
 
 def make(graph, tier=None, threads=1, tokens=None, state=None, choices=None):
