@@ -16,6 +16,7 @@ VERBS = {
     "bench": "how long one answer takes",
     "profile": "where the time goes, node by node",
     "tune": "choose the fastest kernels on this machine",
+    "serve": "answer a camera and prompts for months, over HTTP",
     "plot": "draw a resource log of edgert run",
     "report": "a conversion or a study as one page",
     "eval": "accuracy over labelled pictures, loss over a text",

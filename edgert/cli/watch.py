@@ -49,7 +49,7 @@ def run(args):
     timings, sinks = Timings(), _sinks(args, condition)
     governor, camera = Governor(args.fps), None
     if live:
-        camera = Newest(open_source, stop_on_failure=args.stop_on_failure)
+        camera = Newest(what, args.size, args.fps, args.lores, stop_on_failure=args.stop_on_failure)
     frames = _live_frames(camera, governor) if live else _frames(open_source(), governor if args.fps else None)
     loop = Loop(watcher, frames, timings, sinks, args.frames)
     try:

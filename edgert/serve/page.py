@@ -28,8 +28,8 @@ _FILES = {
 }  # fmt: skip
 
 
-def application(board):
-    """The ASGI application over a Board."""
+def application(board, more=()):
+    """The ASGI application over a Board. more: routes besides the page's own."""
     require("starlette", "the live page")
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -89,6 +89,7 @@ def application(board):
             Route("/favicon.ico", nothing),
             Route("/settings", settings, methods=["POST"]),
             WebSocketRoute("/ws", socket),
+            *more,
         ]
     )
 

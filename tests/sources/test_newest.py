@@ -1,130 +1,188 @@
-"""The newest frame only, and what happens when a camera breaks: no wait longer than a tenth of a second in here."""
+"""The newest frame only, out of a process that may hang, crash or be killed."""
 
-import threading
+import os
+import signal
 import time
 
 import pytest
 
 from edgert.errors import CameraError
 from edgert.sources.frame import Frame
-from edgert.sources.newest import SAME_FRAMES, Newest
+from edgert.sources.look import SAME_FRAMES, Look
+from edgert.sources.newest import Newest
 
 
-class Script:
-    """A source that plays a list of frames, exceptions and "hang"."""
+@pytest.fixture
+def camera():
+    """Function that opens a source, quick to notice and to reopen; what it said is in `said`."""
+    opened = []
 
-    live = True
+    def open_source(source, **options):
+        said = []
+        options = {"first_pause_s": 0.01, "hung_s": 0.4, "say": said.append} | options
+        opened.append(Newest(source, **options))
+        opened[-1].said = said
+        return opened[-1]
 
-    def __init__(self, steps):
-        self.steps, self.closed = steps, threading.Event()
-
-    def frames(self):
-        for step in self.steps:
-            if step == "hang":
-                self.closed.wait(5)
-                return
-            if isinstance(step, Exception):
-                raise step
-            yield step
-
-    def close(self):
-        self.closed.set()
+    yield open_source
+    for newest in opened:
+        newest.close()
 
 
-def frame(number, fill=100):
-    data = bytes((fill + number) % 256 for _ in range(48))
-    return Frame(data, "RGB", 4, 4, number)
+def take(newest, count=1, seconds=8):
+    frames, deadline = [], time.monotonic() + seconds
+    while len(frames) < count and time.monotonic() < deadline:
+        if (frame := newest.get(0.1)) is not None:
+            frames.append(frame)
+    assert len(frames) == count
+    return frames
 
 
-def newest(*scripts, **options):
-    """A Newest over these scripts, one after each reopening; what it said; the sources it opened."""
-    sources, said = [Script(steps) for steps in scripts], []
-    rest = iter(sources)
-
-    def open_next():
-        source = next(rest, None)
-        if source is None:
-            raise CameraError("gone")
-        return source
-
-    options = {"first_pause_s": 0.01, "hung_s": 0.05, "say": said.append} | options
-    return Newest(open_next, **options), said, sources
-
-
-def until(condition):
-    deadline = time.monotonic() + 3
+def until(newest, condition, seconds=8):
+    deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.002)
+        newest.get(0.05)
     assert condition()
 
 
-def test_only_the_newest_frame_is_given_and_the_others_are_counted():
-    camera, _, _ = newest([frame(n) for n in range(5)])
-    until(lambda: camera._ended)
-    assert camera.get(0.1).number == 4
-    assert camera.dropped == 4
-    assert camera.get(0.1) is None
-    assert camera.ended
+def test_frames_come_from_another_process_with_their_time(camera):
+    newest = camera("synthetic:64x48@200")
+    first, second = take(newest, 2)
+    assert (first.width, first.height, first.format, len(first.data)) == (64, 48, "RGB", 64 * 48 * 3)
+    assert second.number > first.number
+    assert 0 <= first.age_ms() < 5000
+    assert newest.state == "ok"
+    assert newest.said == []
 
 
-def test_a_camera_that_fails_is_reopened():
-    camera, said, sources = newest([frame(0), CameraError("unplugged")], [frame(7), "hang"])
-    until(lambda: camera.captured == 2)
-    assert camera.get(0.1).number == 7
-    assert (camera.reopened, camera.state) == (1, "ok")
-    assert said == ["camera: waiting 0.01 s to reopen: unplugged", "camera: ok"]
-    assert sources[0].closed.is_set()
-    camera.close()
+def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted(camera):
+    newest = camera("synthetic:64x48@400")
+    [first] = take(newest)
+    time.sleep(0.1)
+    [later] = take(newest)
+    assert later.number > first.number + 5
+    assert newest.dropped >= later.number - first.number - 2
 
 
-def test_the_pauses_between_attempts_grow():
-    camera, said, _ = newest([frame(0), CameraError("unplugged")])
-    until(lambda: camera.reopened >= 4)
-    camera.close()
-    pauses = [float(line.split()[2]) for line in said]
-    assert pauses[:3] == [0.01, 0.02, 0.04]
+def test_a_source_that_ends_is_over(camera):
+    newest = camera("synthetic:64x48@200,frames=4")
+    until(newest, lambda: newest.ended)
+    assert newest.captured == 4
+    assert newest.get(0.1) is None
 
 
-def test_a_camera_that_hangs_is_left_alone_and_another_begins():
-    # Long enough that a busy machine's second camera is not taken for dead before it began.
-    camera, said, sources = newest([frame(0), "hang"], [frame(3), "hang"], hung_s=0.4)
-    until(lambda: camera.captured == 1)
-    assert camera.get(0.1).number == 0
-    found = None
-    for _ in range(20):
-        found = found or camera.get(0.5)
-    assert found.number == 3
-    assert "camera: hung: no frame for 0.4 s" in said
-    assert sources[0].closed.is_set()
-    camera.close()
+def test_a_camera_that_fails_is_reopened_by_another_process(camera):
+    newest = camera("synthetic:64x48@200,fault=unplug@2")
+    until(newest, lambda: newest.reopened >= 2)
+    assert newest.said[0] == "camera: waiting 0.01 s to reopen: synthetic camera: unplugged"
+    assert newest.said[1] == "camera: ok"
 
 
-def test_asked_to_stop_on_failure_it_raises_the_cameras_error():
-    camera, _, _ = newest([frame(0), CameraError("unplugged")], stop_on_failure=True)
-    until(lambda: camera._ended)
-    assert camera.get(0.1).number == 0
-    with pytest.raises(CameraError, match="unplugged"):
-        camera.get(0.1)
-    camera, _, _ = newest([frame(0), "hang"], stop_on_failure=True)
-    until(lambda: camera.captured == 1)
-    assert camera.get(0.1).number == 0
-    with pytest.raises(CameraError, match="hangs"):
-        camera.get(0.3)
+def test_the_pauses_before_a_camera_that_gives_no_frame_grow(camera):
+    newest = camera("synthetic:64x48@200,fault=unplug@0", first_pause_s=0.001)
+    until(newest, lambda: newest.reopened >= 3)
+    pauses = [float(line.split()[2]) for line in newest.said]
+    assert pauses[:3] == [0.001, 0.002, 0.004]
 
 
-def test_black_and_frozen_cameras_are_noticed():
-    camera, _, _ = newest([frame(0), Frame(bytes(48), "RGB", 4, 4, 1), "hang"], hung_s=5)
-    until(lambda: camera.captured == 2)
-    assert camera.state == "black"
-    camera.close()
-    camera, said, _ = newest([frame(0)] * (SAME_FRAMES + 1) + ["hang"], hung_s=5)
-    until(lambda: camera.state == "frozen")
-    assert said == ["camera: frozen"]
-    camera.close()
+@pytest.mark.parametrize(
+    ("how", "said"), [(signal.SIGSTOP, "it hangs: no frame for 0.4 s"), (signal.SIGSEGV, "died of signal 11")]
+)
+def test_a_camera_process_that_stands_still_or_crashes_is_replaced(camera, how, said):
+    newest = camera("synthetic:64x48@200")
+    take(newest)
+    first = newest._keeper.pid
+    os.kill(first, how)
+    until(newest, lambda: newest.reopened == 1 and newest.state == "ok")
+    take(newest)
+    assert said in newest.said[0]
+    assert not os.path.exists(f"/proc/{first}")
 
 
-def test_a_source_that_never_gives_a_frame_does_not_block():
-    camera, _, _ = newest(["hang"])
-    assert camera.get(0.02) is None
-    camera.close()
-    assert camera.ended
+def test_asked_to_stop_on_failure_it_raises_the_cameras_error(camera):
+    for fault, message in (("unplug@2", "unplugged"), ("hang@2", "hangs: no frame for 0.4 s")):
+        newest = camera(f"synthetic:64x48@200,fault={fault}", stop_on_failure=True)
+        with pytest.raises(CameraError, match=message):
+            take(newest, 1000)
+
+
+def test_what_names_no_source_says_why(camera):
+    newest = camera("/no/such/camera", stop_on_failure=True)
+    with pytest.raises(CameraError, match="no such file"):
+        take(newest)
+
+
+def test_frames_of_another_size_come_through(camera):
+    newest = camera("synthetic:64x48@200,fault=resize@3")
+    until(newest, lambda: newest.captured > 6)
+    frame = take(newest, 2)[1]
+    assert (frame.width, frame.height, len(frame.data)) == (32, 24, 32 * 24 * 3)
+
+
+def test_closing_leaves_no_process_and_no_descriptor(camera):
+    before = sorted(os.listdir("/proc/self/fd"))
+    newest = camera("synthetic:64x48@200")
+    take(newest)
+    pid = newest._keeper.pid
+    newest.close()
+    newest.close()
+    assert not os.path.exists(f"/proc/{pid}")
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_child_of_a_killed_process_ends_too(tmp_path):
+    import subprocess
+    import sys
+
+    script = """
+from edgert.sources.newest import Newest
+newest = Newest("synthetic:64x48@200,fault=hang@2")
+newest.get(5)
+print(newest._keeper.pid, flush=True)
+input()
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    child = int(parent.stdout.readline())
+    assert os.path.exists(f"/proc/{child}")
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def picture(fill, format="RGB"):
+    return Frame(bytes(fill), format, 64, 48, 0)
+
+
+def test_a_frozen_camera_is_told_by_all_bytes_of_its_frames():
+    look = Look()
+    same = [200] * (64 * 48 * 3)
+    states = [look(picture(same)) for _ in range(SAME_FRAMES + 1)]
+    assert states == ["ok"] * SAME_FRAMES + ["frozen"]
+    assert look(picture([201] * (64 * 48 * 3))) == "ok"
+    look = Look()
+    for count in range(3 * SAME_FRAMES):  # one byte, between those that are compared first
+        assert look(picture([200, count, *same[2:]])) == "ok"
+
+
+def test_a_black_camera_is_told_in_every_format():
+    grey = [128] * (64 * 48 // 2)
+    for format, dark, light in (
+        ("RGB", [3] * (64 * 48 * 3), [3] * (64 * 48 * 3 - 300) + [90] * 300),
+        ("YUYV", [16, 128] * (64 * 48), [70, 128] * (64 * 48)),
+        ("YUV420", [16] * (64 * 48) + grey, [70] * (64 * 48) + grey),
+    ):
+        assert Look()(picture(dark, format)) == "black"
+        assert Look()(picture(light, format)) == "ok"

@@ -1,0 +1,88 @@
+"""The supervisor's view of a worker process: starts it, hears its reports, ends it."""
+
+import fcntl
+import os
+import signal
+from time import monotonic
+
+from edgert.sources import lifeline
+
+START = "from edgert.serve.worker import main; main()"
+LOADING_S = 60.0  # from start to ready
+SILENT_S = 5.0  # without a report for so long, a worker that serves is taken for dead
+_MOST_PENDING = 65_536
+
+
+class Worker:
+    """One process. descriptors: handed down, in the order that `worker.main` takes them, but for the report pipe.
+
+    ready: whether its models are loaded and checked. results: answers so far, its own probes included; real: those to
+    frames and prompts. status: its last words about itself. failure: (exit code, text) that it gave as the reason for
+    its end, or None. code: exit code once it has ended, negative for a signal.
+    """
+
+    def __init__(self, descriptors, words, loading_s=LOADING_S, silent_s=SILENT_S):
+        self.reports, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        fcntl.fcntl(end, fcntl.F_SETFL, 0)  # the worker's end waits; a report is smaller than what is written at once
+        try:
+            self.pid = lifeline.start(START, [*descriptors, end], words)
+        finally:
+            os.close(end)
+        self._loading_s, self._silent_limit_s = loading_s, silent_s
+        self.silent_s, self._pending = 0.0, b""
+        self.ready = self.stopping = False
+        self.results = self.real = 0
+        self.status, self.failure, self.code = "", None, None
+        self.started = monotonic()
+
+    def tick(self, elapsed_s):
+        """Hear what it said and whether it lives. Returns: whether it gave a result since the last call."""
+        before = self.results
+        self._hear()
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self._hear()
+            self.code = os.waitstatus_to_exitcode(status)
+            os.close(self.reports)
+        self.silent_s = 0.0 if self.results != before else self.silent_s + elapsed_s
+        return self.results != before
+
+    @property
+    def hangs(self):
+        """Whether it is silent for longer than it may be."""
+        return self.silent_s > (self._silent_limit_s if self.results else self._loading_s)
+
+    def stop(self):
+        """Ask it to finish what it does and end."""
+        self.stopping = True
+        os.kill(self.pid, signal.SIGTERM)
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def how_it_ended(self):
+        if self.failure:
+            return self.failure[1]
+        return f"it died of signal {-self.code}" if self.code < 0 else f"it ended with code {self.code}"
+
+    def _hear(self):
+        try:
+            data = os.read(self.reports, _MOST_PENDING)
+        except BlockingIOError:
+            return
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._understand(line.decode(errors="replace"))
+        self._pending = self._pending[:_MOST_PENDING]
+
+    def _understand(self, line):
+        what, _, rest = line.partition(" ")
+        if what == "ready":
+            self.ready = True
+        elif what == "beat":
+            results, real, self.status = [*rest.split(" ", 2), "", ""][:3]
+            self.results, self.real = int(results), int(real)
+        elif what == "failed":
+            code, _, text = rest.partition(" ")
+            self.failure = int(code), text
