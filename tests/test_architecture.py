@@ -80,6 +80,7 @@ FOREIGN = {
     "edgert.serve": {"starlette", "uvicorn"},
     "edgert.sources": {"PIL", "numpy", "picamera2", "av"},
     "edgert.text": {"numpy"},
+    "edgert.text.template": {"jinja2"},
     "edgert.vision": {"PIL", "numpy"},
     "edgert.monitor": {"psutil"},
     "edgert.convert.optimize": {"numpy", "torch", "onnxruntime", "ai_edge_litert"},

@@ -23,11 +23,13 @@ class Cache:
     """What the model's caches hold, and the only way to its logits.
 
     step: function (ids, position of the first) -> memoryview of float32, the logits after the last; it overwrites what
-    the caches hold from that position on. context: how many tokens they hold. chunk: most ids for one step.
+    the caches hold from that position on. context: how many tokens they hold. chunk: most ids for one step. gate: a
+    context manager that is held during each step, or None: whoever shares the processor holds it to make text wait.
     """
 
     def __init__(self, step, context, chunk):
         self.context, self.chunk = context, chunk
+        self.gate = None
         self._step = step
         self._tokens, self._owner = [], None
         self.lock = allocate_lock()
@@ -47,10 +49,16 @@ class Cache:
                 if cancelled is not None and cancelled():
                     return None, kept
                 some = ids[at : at + self.chunk]
-                logits = self._step(some, at)
+                logits = self._stepped(some, at)
                 self._tokens += some
             self._owner = owner
             return logits, kept
+
+    def _stepped(self, ids, position):
+        if self.gate is None:
+            return self._step(ids, position)
+        with self.gate:
+            return self._step(ids, position)
 
     def disown(self):
         """The next question is compared with what is there, whoever asks."""

@@ -47,6 +47,7 @@ class Language:
         self.tokenizer, self.cache, self.size = tokenizer, cache, size
         self.eos = frozenset(text.eos)
         self.bos = text.bos if text.add_bos else None
+        self._text, self._template = text, None
 
     def generate(self, prompt, max_tokens=256, stop=(), **sampling):
         """A `Generation` that answers `prompt`, a text or a list of token ids. sampling: fields of `Sampling`.
@@ -66,6 +67,31 @@ class Language:
                 f"prompt has {len(ids):,} tokens; the model's context holds {self.cache.context:,}, one must stay free"
             )
         return ids
+
+    def conversation(self, messages):
+        """(text that an answer goes on with, strings that end it) for messages of role and content (text/chat.py).
+
+        Raises: InputError naming the message that is wrong, ModelFormatError if the model's chat template is damaged.
+        """
+        from edgert.text import chat
+
+        messages = chat.check_messages(messages)
+        if not self._text.chat_template:
+            return chat.plain(messages), chat.PLAIN_STOPS
+        if self._template is None:
+            from edgert.text.template import template
+
+            ends = [self._spelled(token) for token in self._text.eos]
+            self._begins = self._spelled(self._text.bos)
+            self._template = template(
+                self._text.chat_template, bos_token=self._begins, eos_token=ends[0] if ends else ""
+            )
+        prompt = self._template(messages)
+        # A template that writes the first token itself means it once.
+        return prompt.removeprefix(self._begins) if self.bos is not None else prompt, ()
+
+    def _spelled(self, token):
+        return "" if token < 0 or self.tokenizer is None else self.tokenizer.spelling(token)
 
     def pieces(self):
         """A function from each token of one answer, in order, to the bytes it adds."""

@@ -30,6 +30,10 @@ class LibraryTokenizer:
         """The text of all of `ids`."""
         return self._tokenizer.decode(list(ids))
 
+    def spelling(self, token):
+        """How a token is written in a text, a special one too."""
+        return self._tokenizer.id_to_token(token) or ""
+
     def pieces(self):
         """A function from each token of one answer, in order, to the bytes it adds."""
         stream = self._package.decoders.DecodeStream(skip_special_tokens=True)

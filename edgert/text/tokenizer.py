@@ -58,6 +58,10 @@ class Tokenizer:
             return b""
         return self._pieces_of(token)
 
+    def spelling(self, token):
+        """How a token is written in a text, a special one too."""
+        return self._pieces_of(token).decode(errors="replace") if 0 <= token < self.size else ""
+
     def pieces(self):
         """A function from each token of one answer, in order, to the bytes it adds."""
         return self.piece
