@@ -186,6 +186,7 @@ def cases():
         yield f"positions/{tokens}_from_{position}", lambda n, t=tokens, p=position: positions(n, t, p)
     yield "last_row/one", lambda n: last_row(n, (1, 5))
     yield "last_row/many", lambda n: last_row(n, (7, 33))
+    yield "add/residual", lambda n: residual(n, (5, 67))
 
 
 def positions(name, tokens, position):
@@ -193,6 +194,13 @@ def positions(name, tokens, position):
     b.input((tokens,), "int32", None)
     b.input((1,), "int32", None, fill=[position])
     return b.case("positions", dtype="int32")
+
+
+def residual(name, shape):
+    b = Builder(name)
+    b.input(shape, "float32")
+    b.input(shape, "float32")
+    return b.case("add", dtype="float32")
 
 
 def last_row(name, shape):

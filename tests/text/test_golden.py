@@ -32,9 +32,21 @@ def test_every_tier_answers_the_golden_prompt_and_the_token_behind_it(weights, k
     assert [(len(ids) // 4, int.from_bytes(at, "little")) for (ids, at), _ in vectors] == [(19, 0), (1, 19)]
     content = writer.to_bytes(graph)
     for tier in tiers.available():
-        session = Session(content, tier=tier)
-        for inputs, outputs in vectors:
-            assert [bytes(answer) for answer in session.run_buffers(inputs)] == list(outputs), tier
+        if tier != "jit":
+            check(Session(content, tier=tier), vectors)
+
+
+def check(session, vectors):
+    for inputs, outputs in vectors:
+        assert [bytes(answer) for answer in session.run_buffers(inputs)] == list(outputs)
+
+
+@pytest.mark.skipif("jit" not in tiers.supported(), reason="Numba is not installed")
+def test_the_jit_tier_runs_a_whole_language_model_itself():
+    graph, _ = converted(weights="int4")
+    session = Session(writer.to_bytes(graph), tier="jit")
+    check(session, graph.metadata.golden)
+    assert {tier for _, tier, _, _ in session.plan.steps} == {"jit"}
 
 
 @pytest.mark.parametrize("context", [2, 7])
