@@ -141,7 +141,7 @@ def gguf(source, out, kind):
     """All matrices in blocks of `kind`, all else in float32."""
     import gguf as package
 
-    from edgert.convert.importers import safetensors
+    from edgert.convert.importers.language import safetensors
 
     config = json.loads((source / "config.json").read_text())
     gpt2 = config["model_type"] == "gpt2"

@@ -50,7 +50,7 @@ def from_torch(module, example_inputs, name=None, **options):
 def torch_draft(module, example_inputs, name=None, **options):
     """(Graph, Draft) of a PyTorch network, as `load` gives them of a file; options and errors as `from_torch`."""
     optional.require("torch", "converting PyTorch's networks")
-    from edgert.convert.importers import torch_program
+    from edgert.convert.importers.torch import program as torch_program
 
     source = type(module).__name__
     program = torch_program.export(module, example_inputs, source)

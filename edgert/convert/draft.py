@@ -29,7 +29,7 @@ class Draft:
     """Tensors keep their index until `finish`; nodes stay in an order they can run in.
 
     notes: sentences for the conversion report. fused: how often each pass changed something. operators: how many the
-    source model has. origins: name of a constant -> what the importer made it from (see importers/torch_convolutions).
+    source model has. origins: name of a constant -> what the importer made it from (see importers/torch/convolutions).
     channels_first: whether pictures are NCHW outside of convolutions, until `passes.layout` ran.
     words: float constants that stand for int8 words, by tensor index.
     """

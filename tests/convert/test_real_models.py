@@ -18,7 +18,7 @@ from PIL import Image
 import edgert
 from edgert import convert, opset
 from edgert.convert import evaluate
-from edgert.convert.importers.tflite_schema import File
+from edgert.convert.importers.tflite.schema import File
 from edgert.convert.quantize import quantize
 from edgert.errors import UnsupportedOpError
 from edgert.format import writer

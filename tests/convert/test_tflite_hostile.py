@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from operator_cases import CASES, ends
 from tflite_file import Model
 
-from edgert.convert.importers.tflite_schema import File
+from edgert.convert.importers.tflite.schema import File
 from edgert.errors import ConversionError, UnsupportedOpError
 
 NAMED = (ConversionError, UnsupportedOpError)

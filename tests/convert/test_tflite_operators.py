@@ -6,8 +6,8 @@ from conversion import answers, converted, imported, litert, random_inputs
 from operator_cases import CASES, ends
 from tflite_file import Model
 
-from edgert.convert.importers.tflite_operators import NAMES, OPERATORS
-from edgert.convert.importers.tflite_schema import OPTIONS_TYPES, SCHEMA
+from edgert.convert.importers.tflite.operators import NAMES, OPERATORS
+from edgert.convert.importers.tflite.schema import OPTIONS_TYPES, SCHEMA
 
 # LiteRT negates the words of int8, whatever they stand for; we negate the numbers.
 NOT_AS_LITERT = {"neg"}

@@ -14,7 +14,7 @@ from torch_nets import CASES, Fn, MobileBlock, Neck, prepared  # noqa: E402
 
 from edgert import convert, opset  # noqa: E402
 from edgert.convert import evaluate  # noqa: E402
-from edgert.convert.importers import torch_program  # noqa: E402
+from edgert.convert.importers.torch import program as torch_program  # noqa: E402
 from edgert.errors import ConversionError, UnsupportedOpError  # noqa: E402
 from models.cifar10.model import ResNet  # noqa: E402
 

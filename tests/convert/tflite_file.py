@@ -3,9 +3,9 @@
 import flatbuffers
 import numpy as np
 
-from edgert.convert.importers.tflite_operators import NAMES, OPERATORS
-from edgert.convert.importers.tflite_schema import _FIELDS, TENSOR_TYPES, _parse
-from edgert.convert.importers.tflite_schema import OPTIONS_TYPES as _OPTIONS_TYPES
+from edgert.convert.importers.tflite.operators import NAMES, OPERATORS
+from edgert.convert.importers.tflite.schema import _FIELDS, TENSOR_TYPES, _parse
+from edgert.convert.importers.tflite.schema import OPTIONS_TYPES as _OPTIONS_TYPES
 
 # Options that the importer does without and LiteRT does not: operator -> (table, its number in BuiltinOptions, fields).
 _MORE = {

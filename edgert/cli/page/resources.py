@@ -1,6 +1,6 @@
 """A resource log as a picture: one panel for each kind of number that the log has, all over the same time."""
 
-from edgert.cli.page import colours
+from edgert import plots
 from edgert.cli.text import printable
 
 COLUMNS = 2
@@ -61,10 +61,10 @@ def _draw_panel(axis, panel, records):
     for index, (field, legend) in enumerate(fields):
         values = [_number(record.get(field)) for record in records]
         marker = "o" if len(records) < 30 else None  # a line through few points hides how few
-        axis.plot(times, values, color=colours.line(index), label=legend, linewidth=1.3, marker=marker, markersize=3)
+        axis.plot(times, values, color=plots.colour(index), label=legend, linewidth=1.3, marker=marker, markersize=3)
     axis.set_ylabel(panel[0], fontsize=8)
     axis.set_ylim(bottom=0)
-    colours.plain(axis)
+    plots.plain(axis)
     if len(fields) > 1:
         axis.legend(fontsize=7, ncols=min(len(fields), 8), loc="upper left", frameon=False)
 

@@ -34,7 +34,7 @@ def load(path, name=None, shapes=None):
         return _tflite().load(data, source, name), data
     if data.startswith(b"PK\x03\x04") and _is_pytorch(data):
         optional.require("torch", "reading PyTorch's files")
-        from edgert.convert.importers import torch_file
+        from edgert.convert.importers.torch import file as torch_file
 
         return torch_file.load(data, source, name, shapes), data
     if source.lower().endswith(".onnx") and not data.startswith(tuple(magic for magic, _ in _FOREIGN)):

@@ -12,8 +12,8 @@ import operator
 import numpy as np
 import torch
 
-from edgert.convert.importers import torch_program
-from edgert.convert.importers.torch_operators import name_of
+from edgert.convert.importers.torch import program as torch_program
+from edgert.convert.importers.torch.operators import name_of
 from edgert.errors import ConversionError
 
 FREE = -1  # the number of an element that no channel stands behind: an input, a pad, a constant

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_arithmetic import NUMBERS, along_last, as_type, compare
-from edgert.convert.importers.onnx_file import DTYPES
+from edgert.convert.importers.onnx.arithmetic import NUMBERS, along_last, as_type, compare
+from edgert.convert.importers.onnx.file import DTYPES
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgert.convert.importers.onnx_convolutions import check_finite, constant_weight
+from edgert.convert.importers.onnx.convolutions import check_finite, constant_weight
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 

@@ -1,8 +1,6 @@
 """PyTorch's operators (ATen, as torch.export names them) and which builder of ours takes each."""
 
-from edgert.convert.importers import torch_arithmetic as arithmetic
-from edgert.convert.importers import torch_convolutions as convolutions
-from edgert.convert.importers import torch_shapes as shapes
+from edgert.convert.importers.torch import arithmetic, convolutions, shapes
 
 _binary, _unary, _reduce = arithmetic.binary, arithmetic.unary, arithmetic.reduce
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_arithmetic import along_last
+from edgert.convert.importers.onnx.arithmetic import along_last
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 from edgert.kernels import coordinates

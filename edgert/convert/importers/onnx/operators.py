@@ -1,12 +1,7 @@
 """ONNX's operators and which builder of ours takes each."""
 
-from edgert.convert.importers import onnx_arithmetic as arithmetic
-from edgert.convert.importers import onnx_convolutions as convolutions
-from edgert.convert.importers import onnx_layout as layout
-from edgert.convert.importers import onnx_matrices as matrices
-from edgert.convert.importers import onnx_quantised as quantised
-from edgert.convert.importers import onnx_reductions as reductions
-from edgert.convert.importers import onnx_resize as resizing
+from edgert.convert.importers.onnx import arithmetic, convolutions, layout, matrices, quantised, reductions
+from edgert.convert.importers.onnx import resize as resizing
 from edgert.convert.unsupported import Unsupported
 
 DEFAULT = ("", "ai.onnx")

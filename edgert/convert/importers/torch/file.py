@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import torch
 
-from edgert.convert.importers import torch_program
+from edgert.convert.importers.torch import program
 from edgert.errors import ConversionError
 
 EXPORT = "torch.export.save(torch.export.export(module.eval(), example_inputs), 'model.pt2')"
@@ -36,7 +36,7 @@ def load(data, source, name, shapes=None):
     """
     infos = _entries(data, source)
     if any(f"/{info.filename}".endswith(PROGRAM) for info in infos):
-        return torch_program.load(_fixed(_program(data, source, infos), source, shapes), source, name)
+        return program.load(_fixed(_program(data, source, infos), source, shapes), source, name)
     if any("/code/" in info.filename for info in infos):
         raise ConversionError(f"{source}: this is a TorchScript archive; {ADVICE}")
     raise ConversionError(f"{source}: {_contents(data)}; {ADVICE}")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgert.convert.importers.tflite_schema import TENSOR_TYPES
+from edgert.convert.importers.tflite.schema import TENSOR_TYPES
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, ModelFormatError
 from edgert.graph import MAX_DIM, MAX_RANK, Quant, Tensor

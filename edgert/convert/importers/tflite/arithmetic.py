@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgert.convert import tables
-from edgert.convert.importers.tflite_convolutions import clamps, dequantised
+from edgert.convert.importers.tflite.convolutions import clamps, dequantised
 from edgert.convert.unsupported import Unsupported
 from edgert.graph import Quant
 

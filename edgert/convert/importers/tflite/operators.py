@@ -1,8 +1,6 @@
 """TensorFlow Lite's operators: their numbers and names, and which builder of ours takes each."""
 
-from edgert.convert.importers import tflite_arithmetic as arithmetic
-from edgert.convert.importers import tflite_convolutions as convolutions
-from edgert.convert.importers import tflite_layout as layout
+from edgert.convert.importers.tflite import arithmetic, convolutions, layout
 
 CUSTOM = 32
 

@@ -2,9 +2,9 @@
 
 from edgert.convert import tables, unsupported
 from edgert.convert.draft import Draft
-from edgert.convert.importers.tflite_operators import OPERATORS, operator_name
-from edgert.convert.importers.tflite_schema import Defaults, File
-from edgert.convert.importers.tflite_tensors import TensorTable
+from edgert.convert.importers.tflite.operators import OPERATORS, operator_name
+from edgert.convert.importers.tflite.schema import Defaults, File
+from edgert.convert.importers.tflite.tensors import TensorTable
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, ModelFormatError
 from edgert.graph import MAX_NODES, MAX_TENSORS

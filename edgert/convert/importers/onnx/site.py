@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_constants import storable
-from edgert.convert.importers.onnx_file import attributes
+from edgert.convert.importers.onnx.constants import storable
+from edgert.convert.importers.onnx.file import attributes
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 

@@ -8,8 +8,8 @@ import pickle
 import warnings
 
 from edgert.convert import tokenizers
-from edgert.convert.importers.huggingface import gpt2_weights
-from edgert.convert.importers.settings import Settings
+from edgert.convert.importers.language.huggingface import gpt2_weights
+from edgert.convert.importers.language.settings import Settings
 from edgert.convert.language.arrays import Array
 from edgert.convert.language.build import Source, chosen_context
 from edgert.convert.language.decoder import Decoder

@@ -7,10 +7,10 @@ import numpy as np
 
 from edgert.convert import unsupported
 from edgert.convert.draft import Draft
-from edgert.convert.importers import onnx_constants, onnx_functions
-from edgert.convert.importers.onnx_file import DTYPES, EXACT_FLOAT, File, check_node
-from edgert.convert.importers.onnx_operators import find, is_built_in
-from edgert.convert.importers.onnx_site import Site
+from edgert.convert.importers.onnx import constants, functions
+from edgert.convert.importers.onnx.file import DTYPES, EXACT_FLOAT, File, check_node
+from edgert.convert.importers.onnx.operators import find, is_built_in
+from edgert.convert.importers.onnx.site import Site
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, InputError, ModelFormatError
 from edgert.graph import MAX_DIM, MAX_NODES, MAX_RANK, Tensor
@@ -69,7 +69,7 @@ class Importer:
         """The draft's tensor for a value; an array becomes a constant."""
         value = self.value(name)
         if isinstance(value, np.ndarray):
-            self.values[name] = value = self.draft.constant(name, onnx_constants.storable(value, name))
+            self.values[name] = value = self.draft.constant(name, constants.storable(value, name))
             if name in self.words:
                 self.draft.words[value] = self.words[name]
         return value
@@ -93,14 +93,14 @@ class Importer:
             raise ConversionError(f"{self.file.source}: its functions unfold to more than {MAX_NODES} operators")
         try:
             unknown = any(name and self.value(name) is None for name in node.input)
-            function = None if is_built_in(node, self.file.functions) else onnx_functions.find(self, node)
+            function = None if is_built_in(node, self.file.functions) else functions.find(self, node)
             if function is not None:
-                return onnx_functions.expand(self, node, function, index)
+                return functions.expand(self, node, function, index)
             builder = find(node.domain, node.op_type)
             check_node(node, self.opset)
             if unknown:
                 return self._unknown(node)
-            if not onnx_constants.fold(self, node):
+            if not constants.fold(self, node):
                 builder(Site(self, node, index))
         except Unsupported as reason:
             self.problems.append((index, node.op_type, str(reason)))

@@ -11,8 +11,8 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from edgert.convert import unsupported
 from edgert.convert.draft import Draft
-from edgert.convert.importers.torch_operators import OPERATORS, name_of
-from edgert.convert.importers.torch_site import Site
+from edgert.convert.importers.torch.operators import OPERATORS, name_of
+from edgert.convert.importers.torch.site import Site
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError, ModelFormatError
 from edgert.graph import MAX_NODES, Node, Tensor

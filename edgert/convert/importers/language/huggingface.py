@@ -7,8 +7,8 @@ import json
 import os
 from functools import partial
 
-from edgert.convert.importers import safetensors
-from edgert.convert.importers.settings import Settings
+from edgert.convert.importers.language import safetensors
+from edgert.convert.importers.language.settings import Settings
 from edgert.convert.language import rope
 from edgert.convert.language.build import Source, chosen_context
 from edgert.convert.language.decoder import Decoder

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_arithmetic import as_type
+from edgert.convert.importers.onnx.arithmetic import as_type
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 

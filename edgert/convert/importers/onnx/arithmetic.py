@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from edgert.convert.importers.onnx_file import DTYPES
+from edgert.convert.importers.onnx.file import DTYPES
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 

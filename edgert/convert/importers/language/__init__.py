@@ -3,7 +3,7 @@
 import os
 import stat
 
-from edgert.convert.importers import gguf, huggingface, llama2c, nanogpt
+from edgert.convert.importers.language import gguf, huggingface, llama2c, nanogpt
 from edgert.convert.language.build import Options
 from edgert.convert.language.build import load as build
 from edgert.errors import ConversionError, InputError

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from edgert.convert.importers.settings import Settings
+from edgert.convert.importers.language.settings import Settings
 from edgert.convert.language import rope
 from edgert.convert.language.arrays import Array
 from edgert.convert.language.build import Source, chosen_context

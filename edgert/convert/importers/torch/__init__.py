@@ -1,0 +1,1 @@
+"""PyTorch: exported programs, from memory or from a .pt2 file."""
