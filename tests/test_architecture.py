@@ -40,6 +40,7 @@ ARROWS = {
     "edgert.governor": (),
     "edgert.sources": ("edgert.messages", "edgert.optional", "edgert.vision"),
     "edgert.serve": ("edgert.governor", "edgert.messages", "edgert.model", "edgert.optional", "edgert.sources",
+                     "edgert.text",
                      "edgert.stream"),
     "edgert.stream": ("edgert.model", "edgert.vision"),
     "edgert.vision": ("edgert.optional", "edgert.heads", "edgert.graph", "kernels.native", "kernels.reference"),
