@@ -86,7 +86,7 @@ FOREIGN = {
     "edgert.format": {"flatbuffers"},
     "edgert.plan": {"numpy"},
     "edgert.session": {"numpy"},
-    "edgert.serve": {"starlette", "uvicorn"},
+    "edgert.serve": {"starlette", "uvicorn", "prometheus_client"},
     "edgert.sources": {"PIL", "numpy", "picamera2", "av"},
     "edgert.text": {"numpy"},
     "edgert.text.template": {"jinja2"},

@@ -26,7 +26,7 @@ class Busy(EdgertError):
 
 
 class Stopping(EdgertError):
-    """The service ends or has another model now, and the answer cannot be finished."""
+    """The service ends before the answer does."""
 
 
 class Answer:
@@ -108,7 +108,7 @@ class Answerer:
     """
 
     def __init__(self, language, name, gate=None, waiting=WAITING):
-        self.language, self.name, self._gate, self._most = language, name, gate, waiting
+        self.language, self.name, self._most = language, name, waiting
         language.cache.gate = gate
         self.on_answer = lambda elapsed_ns, tokens: None
         self._changed, self._waiting, self._running, self._closed = threading.Condition(), deque(), None, False
@@ -149,17 +149,15 @@ class Answerer:
                 self._waiting.remove(answer)
                 self.counts["cancelled"] += 1
 
-    def replace(self, language, name):
-        """Another model for the prompts whose turn comes from now on."""
-        language.cache.gate = self._gate
-        with self._changed:
-            self.language, self.name = language, name
-
     def state(self):
         """Figures for people, /health and metrics."""
         with self._changed:
-            waiting, running = len(self._waiting), self._running is not None
-        return {"model": self.name, "waiting": waiting, "running": int(running), **self._speeds, **self.counts}
+            waiting, running = len(self._waiting), self._running
+        found = {"model": self.name, "waiting": waiting, "running": int(running is not None)}
+        if running is not None and (made := running.generation) is not None:
+            speed = made.decoded * 1e9 / made.decode_ns if made.decode_ns else None
+            found["now"] = {"tokens": len(made.tokens), "decode_tokens_per_s": speed and round(speed, 1)}
+        return {**found, **self._speeds, **self.counts}
 
     def close(self, seconds=5.0):
         """Refuse what waits, give the running answer `seconds` to end, then cancel it."""
@@ -186,15 +184,14 @@ class Answerer:
                 if not self._waiting:
                     return
                 answer = self._running = self._waiting.popleft()
-                language = self.language
-            self._answer(answer, language)
+            self._answer(answer)
             with self._changed:
                 self._running = None
 
-    def _answer(self, answer, language):
+    def _answer(self, answer):
         started = perf_counter_ns()
         try:
-            answer.make(language)
+            answer.make(self.language)
             error = Stopping("the service is stopping") if answer.cancelled else None
         except EdgertError as failure:
             error = failure

@@ -10,9 +10,7 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from text_server import SHAKESPEARE, TextServer, until
-
-import edgert
+from text_server import TextServer, until
 
 PLAY = {"model": "shakespeare", "prompt": "ROMEO:", "seed": 4, "max_tokens": 40}
 
@@ -282,17 +280,6 @@ def test_a_hundred_clients_at_once(server):
     assert statuses.count(200) + statuses.count(429) == 100
     assert all(retry for status, retry, _ in found if status == 429)
     assert all(json.loads(content)["usage"]["completion_tokens"] == 20 for status, _, content in found if status == 200)
-
-
-def test_a_model_can_be_replaced_between_two_prompts(server):
-    other = edgert.load(SHAKESPEARE, threads=1).language
-    server.answerer.replace(other, "other")
-    try:
-        answer, content = server.ask("/v1/completions", {**PLAY, "model": "other"})
-        assert (answer.status, json.loads(content)["model"]) == (200, "other")
-        assert server.ask("/v1/completions", PLAY)[0].status == 404
-    finally:
-        server.answerer.replace(server.language, "shakespeare")
 
 
 def test_a_failure_in_the_model_is_an_error_and_not_the_end(server, capsys):
