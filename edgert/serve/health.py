@@ -25,6 +25,7 @@ def health(worker):
         "status": status if answers else "no answers",
         "reasons": reasons,
         "seconds_since_answer": None if age_s is None else round(age_s, 3),
+        "model": {"file": vision.name, "sha256": vision.model.session.loaded.program_sha256.hex()},
         "answers": vision.timings.count,
         "fps": round(vision.timings.fps(), 2),
         "camera": {"state": state, "captured": vision.camera.captured, "dropped": vision.camera.dropped,

@@ -64,6 +64,13 @@ def _answers(path):
         return True
 
 
+def close(listening):
+    name = listening.getsockname()
+    listening.close()
+    if isinstance(name, str) and name:
+        os.unlink(name)
+
+
 def address(listening):
     """How a listening socket is reached, for people."""
     name = listening.getsockname()

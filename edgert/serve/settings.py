@@ -73,6 +73,7 @@ _READERS = {
     "log_resources": _text,
 }
 NAMES = tuple(_READERS)
+FIXED = ("camera", "size", "lores", "host", "port", "unix", "state")  # as long as a service runs
 DEFAULTS = {"host": "127.0.0.1", "port": 8080}
 
 

@@ -20,13 +20,14 @@ class Camera:
 
 
 class Vision:
-    """Called with each frame. asked: the settings. memory: the FrameMemory. pause: how to sleep.
+    """Called with each frame. name: of the model's file. asked: the settings. memory: the FrameMemory. pause: how to
+    sleep.
 
     Raises: InputError if the model does not take frames.
     """
 
-    def __init__(self, model, asked, memory, gate, pause):
-        self.model, self.gate, self.camera = model, gate, Camera(memory)
+    def __init__(self, model, name, asked, memory, gate, pause):
+        self.name, self.model, self.gate, self.camera = name, model, gate, Camera(memory)
         self.watcher = Watcher(model, asked.get("score"))
         self.timings = Timings()
         self.governor = Governor(asked.get("fps"), pause=pause, say=say)

@@ -10,10 +10,11 @@ import signal
 import sys
 from time import monotonic
 
-from edgert.errors import EdgertError
+from edgert.errors import EdgertError, ModelFormatError
 from edgert.serve import settings
 from edgert.serve.gate import Gate
 from edgert.serve.notes import Notes
+from edgert.serve.vision import Vision
 from edgert.sources import lifeline
 from edgert.sources.shared import FrameMemory, Reader
 
@@ -23,21 +24,23 @@ DRAIN_S = 3.0
 
 
 def main():
-    """sys.argv: descriptors (sockets, frames, notes, lifeline, reports), "--", how many of them are sockets and how
-    many are of frames, then the words of the settings."""
+    """sys.argv: descriptors, "--", how many of them are sockets, of frames and of models, "trial" where the models are
+    to be proved first, the words of the settings. The last three descriptors: notes, lifeline, reports."""
     at = sys.argv.index("--")
     numbers = [int(word) for word in sys.argv[1:at]]
-    listening, framing, *words = sys.argv[at + 1 :]
-    notes, end, reports = numbers[-3:]
+    *counts, trial, words = *sys.argv[at + 1 : at + 5], sys.argv[at + 5 :]
+    sockets, frames, models, (notes, end, reports) = _split(numbers, [int(count) for count in counts])
     lifeline.hold(end)
-    sockets = numbers[: int(listening)]
-    frames = numbers[len(sockets) : len(sockets) + int(framing)]
     try:
-        Worker(settings.of_words(words), sockets, frames, Notes(notes), reports).run()
+        worker = Worker(settings.of_words(words), sockets, frames, models, Notes(notes), reports)
+        worker.run(trial == "trial")
         code = 0
     except EdgertError as error:
         code = error.exit_code
         _write(reports, f"failed {code} {error}")
+    except MemoryError:
+        code = ModelFormatError.exit_code
+        _write(reports, f"failed {code} too big: memory ran out")
     except Exception as error:
         import traceback
 
@@ -49,6 +52,14 @@ def main():
     os._exit(code)
 
 
+def _split(numbers, counts):
+    parts = []
+    for count in counts:
+        parts.append(numbers[:count])
+        numbers = numbers[count:]
+    return *parts, numbers
+
+
 def _write(reports, text):
     """One line, in one piece: below the size that a pipe takes at once."""
     os.write(reports, (" ".join(text.split())[:3000] + "\n").encode(errors="replace"))
@@ -56,12 +67,13 @@ def _write(reports, text):
 
 class Worker:
     """asked: the settings. sockets: descriptors that listen. frames: those of the FrameMemory, () without a camera.
+    models: descriptors of the model files.
 
-    real: answers to frames and prompts; the gate counts all, our own questions included.
+    last_real: when the last frame was answered (monotonic), or None; the gate counts our own questions too.
     """
 
-    def __init__(self, asked, sockets, frames, notes, reports):
-        self.asked, self._sockets, self.notes, self._reports = asked, sockets, notes, reports
+    def __init__(self, asked, sockets, frames, models, notes, reports):
+        self.asked, self._sockets, self._models, self.notes, self._reports = asked, sockets, models, notes, reports
         self.memory = FrameMemory(*frames) if frames else None
         self.gate, self.stopping, self.vision, self.last_real = Gate(), False, None, None
         self._awake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -69,13 +81,14 @@ class Worker:
         self._poll.register(self._awake[0], select.POLLIN)
         self._next_beat, self._last_step, self._steps = 0.0, monotonic(), 0
 
-    def run(self):
+    def run(self, on_trial=False):
         """Answer until SIGTERM. Raises: EdgertError if the models cannot be served."""
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._stop)
         signal.set_wakeup_fd(self._awake[1], warn_on_full_buffer=False)
-        self._load()
+        for descriptor, name in zip(self._models, self.asked["model"]):
+            self._load(f"/proc/self/fd/{descriptor}", name, on_trial)
         _write(self._reports, "ready")
         while not self.notes.takes_turn():  # another worker finishes what it answers
             self.pause(0.02)
@@ -93,16 +106,26 @@ class Worker:
     def _stop(self, number, _):
         self.stopping = True
 
-    def _load(self):
+    def _load(self, path, name, on_trial):
+        """Load one model; the copy of the file that `name` was when the service looked."""
+        from edgert.format import reader
         from edgert.model import load
+        from edgert.serve import trial
 
         threads = self.asked.get("threads") or _threads(self.memory is not None)
-        for path in self.asked["model"]:
+        try:
+            if on_trial:
+                reader.verify(path)
+                trial.check_size(path, name)
             model = load(path, threads=threads)
-            from edgert.serve.vision import Vision
-
-            self.vision = Vision(model, self.asked, self.memory, self.gate, self.pause)
-            self.vision.check()
+        except ModelFormatError as error:
+            raise ModelFormatError(str(error).replace(path, name)) from error
+        self.vision = Vision(model, name, self.asked, self.memory, self.gate, self.pause)
+        if on_trial:
+            trial.check_answers(model, name)
+            trial.check_speed(self.vision.check, name, self.asked.get("fps"))
+            trial.end_limit()
+        self.vision.check()
 
     def _serve(self):
         from edgert.serve import health, page

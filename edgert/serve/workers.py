@@ -5,6 +5,7 @@ import os
 import signal
 from time import monotonic
 
+from edgert.errors import ModelFormatError
 from edgert.sources import lifeline
 
 START = "from edgert.serve.worker import main; main()"
@@ -39,13 +40,26 @@ class Worker:
         """Hear what it said and whether it lives. Returns: whether it gave a result since the last call."""
         before = self.results
         self._hear()
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
-            self._hear()
-            self.code = os.waitstatus_to_exitcode(status)
-            os.close(self.reports)
+        self.has_ended()
         self.silent_s = 0.0 if self.results != before else self.silent_s + elapsed_s
         return self.results != before
+
+    def has_ended(self):
+        """Whether its process is gone; takes its exit code, and its last words, when it is."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._hear()
+                self.code = os.waitstatus_to_exitcode(status)
+                os.close(self.reports)
+        return self.code is not None
+
+    @property
+    def is_unfit(self):
+        """Whether its end is the model's fault. One that was killed from outside has not failed by itself."""
+        if self.failure:
+            return self.failure[0] == ModelFormatError.exit_code
+        return self.code is not None and self.code not in (0, -signal.SIGKILL, -signal.SIGTERM)
 
     @property
     def hangs(self):
@@ -55,11 +69,12 @@ class Worker:
     def stop(self):
         """Ask it to finish what it does and end."""
         self.stopping = True
-        os.kill(self.pid, signal.SIGTERM)
-        os.kill(self.pid, signal.SIGCONT)
+        if self.code is None:
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
 
     def how_it_ended(self):
         if self.failure:

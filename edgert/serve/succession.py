@@ -1,0 +1,193 @@
+"""Which worker is in charge: the first, its successors after a crash or a reload, and the way back to a good one.
+
+A reload starts a second worker beside the one in charge. It loads, checks and times its models; only then is the old
+one asked to finish, and the new one takes over. One that fails is refused and the old one never stopped. One that dies
+while it proves itself is taken back.
+"""
+
+from time import monotonic, sleep
+
+from edgert.errors import EdgertError, ModelFormatError
+from edgert.messages import say
+from edgert.serve.generation import Generation
+
+TRIAL_S = 25.0  # for a new worker to become ready beside another
+FIRST_TRIAL_S = 60.0  # for the first one
+PROVING_S = 10.0  # in charge and without a fault for so long, it is good
+DRAIN_S = 4.0  # for the old one to finish what it answers
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+
+
+class NothingServes(EdgertError):
+    """There is no worker and none can be started; exit_code and text are the first worker's."""
+
+    def __init__(self, text, exit_code):
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class Succession:
+    """start: function (generation, whether on trial) -> workers.Worker. notes: the Notes. store: the Store.
+
+    worker: the one in charge, or None between two. generation: what it was started with. served: whether one ever
+    became ready.
+    """
+
+    def __init__(self, start, notes, store):
+        self._start, self._notes, self._store = start, notes, store
+        self.worker = self.generation = self._candidate = self._next = self._good = None
+        self.served, self._proven, self._answered, self._dying = False, True, False, []
+        self._due = self._pause_s = self._drain_ends = 0.0
+
+    def first(self, settings):
+        """Try the first generation; where its models cannot even be read, the last good one. Raises: NothingServes."""
+        try:
+            self.propose(Generation(settings))
+        except ModelFormatError as error:
+            self._fall_back(settings, None, str(error), error.exit_code)
+
+    def reports(self):
+        """The descriptors on which workers report."""
+        return [one.reports for one in (self.worker, self._candidate) if one is not None and one.code is None]
+
+    def propose(self, generation):
+        """Try a new generation. Raises: NothingServes if it is the first and known to be bad."""
+        why = self._store.why_bad(generation)
+        if self._candidate is not None:
+            self._drop_candidate("a newer one was asked for")
+        self._next, now = generation, monotonic()
+        if why is not None:
+            self._refuse(f"it failed before: {why}", 1, remember=False)
+            return
+        self._candidate = self._start(generation, True)
+        self._trial_ends = now + (TRIAL_S if self.worker else FIRST_TRIAL_S)
+
+    def tick(self, now, elapsed_s):
+        """Do what is due. Returns: whether the worker in charge gave a result. Raises: NothingServes."""
+        self._dying = [worker for worker in self._dying if not worker.has_ended()]
+        if self._candidate is not None:
+            self._look_after_candidate(now, elapsed_s)
+        worker = self.worker
+        if worker is None:
+            if self.generation is not None and now >= self._due and not (self._candidate and self._candidate.ready):
+                self.worker = self._start(self.generation, False)
+            return False
+        gave = worker.tick(elapsed_s)
+        if worker.code is not None:
+            self._ended(worker, now)
+        elif worker.hangs or (worker.stopping and now > self._drain_ends):
+            if not worker.stopping:
+                say(f"worker: no result for {worker.silent_s:.0f} s: killed")
+            worker.kill()
+        elif worker.real:
+            self._answered = True
+            if not self._proven and now > self._proves_until:
+                self._is_proven()
+        return gave
+
+    def stop(self, seconds):
+        """End all: the worker in charge may finish what it answers, for so long; one on trial is killed."""
+        deadline, worker = monotonic() + seconds, self.worker
+        if self._candidate is not None:
+            self._drop_candidate("the service ends")
+        if worker is not None and not worker.has_ended():
+            worker.stop()
+            while not worker.has_ended() and monotonic() < deadline:
+                sleep(0.01)
+            worker.kill()
+
+    def _look_after_candidate(self, now, elapsed_s):
+        candidate = self._candidate
+        candidate.tick(elapsed_s)
+        if candidate.code is not None:
+            self._candidate = None
+            code = candidate.failure[0] if candidate.failure else 1
+            self._refuse(candidate.how_it_ended(), code, candidate.is_unfit)
+        elif not candidate.ready and now > self._trial_ends:
+            self._drop_candidate("not ready in time")
+            self._refuse("too slow: it was not ready in time", 1)
+        elif candidate.ready and self.worker is None:
+            self._promote(now)
+        elif candidate.ready and not self.worker.stopping:
+            self.worker.stop()
+            self._drain_ends = now + DRAIN_S
+
+    def _promote(self, now):
+        """The candidate is in charge from now on, on probation. Behind it stands the one before, if that answered."""
+        first = self.generation is None
+        if self._answered:
+            self._set_good(self.generation)
+        elif self.generation not in (None, self._good):
+            self.generation.close()
+        self.worker, self.generation, self.served = self._candidate, self._next, True
+        self._candidate = self._next = None
+        self._proven, self._answered, self._proves_until = False, False, now + PROVING_S
+        if not first:
+            self._notes.text = ""
+            say(f"{self.generation.name}: took over")
+
+    def _set_good(self, generation):
+        if self._good not in (None, generation):
+            self._good.close()
+        self._good = generation
+
+    def _is_proven(self):
+        self._proven = True
+        self._set_good(self.generation)
+        self._store.keep(self.generation)
+
+    def _ended(self, worker, now):
+        """The worker in charge is gone: a successor at once where it had given results, else after growing pauses."""
+        self.worker = None
+        if worker.stopping and self._candidate is not None:
+            return
+        why = worker.how_it_ended()
+        if not self._proven and self._good is not None:
+            self._go_back(worker, why)
+            return
+        self.served |= worker.ready
+        if worker.failure and not self.served:
+            raise NothingServes(why, worker.failure[0])
+        self._pause_s = 0.0 if worker.real else min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
+        self._due = now + self._pause_s
+        self._notes.restarts += 1
+        say(f"worker: {why}; starts again{f' in {self._pause_s:g} s' if self._pause_s else ''}")
+
+    def _go_back(self, worker, why):
+        """From a generation on probation to the last good one."""
+        self._tell_refusal(self.generation.name, why)
+        if worker.is_unfit:
+            self._store.remember_bad(self.generation, why)
+        self.generation.close()
+        self.generation, self._proven, self._answered, self._due = self._good, True, True, 0.0
+        self._notes.restarts += 1
+
+    def _refuse(self, why, exit_code, remember=True):
+        """The next generation will not be: who is in charge goes on, or the last good one of an earlier run begins."""
+        refused, self._next = self._next, None
+        if self.generation is not None:
+            self._tell_refusal(refused.name, why)
+        if remember:
+            self._store.remember_bad(refused, why)
+        refused.close()
+        if self.generation is None:
+            self._fall_back(refused.settings, refused.digest, why, exit_code)
+
+    def _fall_back(self, settings, digest, why, exit_code):
+        """Begin with the last good generation of an earlier run."""
+        good = self._store.last_good(settings)
+        if good is None or good.digest == digest:
+            raise NothingServes(why, exit_code)
+        self._tell_refusal(" and ".join(settings["model"]), why)
+        self.generation = self._good = good
+
+    def _tell_refusal(self, name, why):
+        why = why.removeprefix(f"{name}: ")
+        self._notes.text = f"model: {name} was refused, the last good one serves: {why}"
+        say(f"{name}: refused, the last good one serves: {why}")
+
+    def _drop_candidate(self, why):
+        say(f"{self._next.name}: {why}")
+        self._candidate.kill()
+        self._dying.append(self._candidate)
+        self._candidate = None

@@ -1,0 +1,285 @@
+"""Who is in charge after crashes and reloads, played with workers that are only words."""
+
+import os
+from itertools import pairwise
+
+import pytest
+
+from edgert.serve import succession
+from edgert.serve.generation import Generation
+from edgert.serve.notes import Notes
+from edgert.serve.store import Store
+from edgert.serve.succession import NothingServes, Succession
+
+
+class FakeWorker:
+    """Has the face of workers.Worker; a test says what happens to it."""
+
+    def __init__(self, generation, on_trial):
+        self.generation, self.on_trial = generation, on_trial
+        self.ready = not on_trial
+        self.stopping = self.hangs = self.is_unfit = False
+        self.results = self.real = self.silent_s = 0
+        self.code, self.failure, self.reports = None, None, 0
+
+    def tick(self, elapsed_s):
+        return bool(self.results)
+
+    def has_ended(self):
+        return self.code is not None
+
+    def stop(self):
+        self.stopping = True
+
+    def kill(self):
+        self.code = -9
+
+    def dies(self, code=-11, failure=None):
+        self.code, self.failure = code, failure
+        self.is_unfit = failure is None or failure[0] == 3
+        return self
+
+    def serves(self):
+        self.ready = True
+        self.results = self.real = 1
+        return self
+
+    def how_it_ended(self):
+        return self.failure[1] if self.failure else f"died of {self.code}"
+
+
+class Play:
+    """A Succession, its workers so far, and a clock."""
+
+    def __init__(self, folder, state=None):
+        self.folder, self.workers, self.now = folder, [], 0.0
+        self.notes, self.store = Notes.create(), Store(state)
+        self.succession = Succession(self._start, self.notes, self.store)
+
+    def _start(self, generation, on_trial):
+        self.workers.append(FakeWorker(generation, on_trial))
+        return self.workers[-1]
+
+    def settings(self, content):
+        path = self.folder / f"{content}.bin"
+        path.write_text(content)
+        return {"model": [str(path)]}
+
+    def begin(self, content="first"):
+        self.succession.first(self.settings(content))
+        self.workers[0].serves()
+        return self.pass_time(0.1, succession.PROVING_S + 1)
+
+    def propose(self, content):
+        self.succession.propose(Generation(self.settings(content)))
+        return self.workers[-1]
+
+    def pass_time(self, *steps):
+        for seconds in steps:
+            self.now += seconds
+            self.succession.tick(self.now, seconds)
+        return self
+
+    @property
+    def serving(self):
+        """The content of the model that is in charge."""
+        copy = self.succession.worker.generation.copies[0]
+        return os.pread(copy.descriptor, 100, 0).decode()
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    made = Play(tmp_path, tmp_path / "state")
+    monkeypatch.setattr(succession, "monotonic", lambda: made.now)
+    return made
+
+
+def test_the_first_worker_is_in_charge_as_soon_as_it_is_ready(play):
+    play.succession.first(play.settings("first"))
+    assert play.workers[0].on_trial
+    play.pass_time(1)
+    assert play.succession.worker is None
+    play.workers[0].serves()
+    play.pass_time(1)
+    assert play.serving == "first"
+
+
+def test_a_first_worker_that_cannot_serve_ends_all_with_its_reason(play):
+    play.succession.first(play.settings("first"))
+    play.workers[0].dies(3, (3, "damaged"))
+    with pytest.raises(NothingServes, match="damaged") as caught:
+        play.pass_time(1)
+    assert caught.value.exit_code == 3
+
+
+def test_a_worker_that_dies_after_results_starts_again_at_once_and_unproved_by_trial(play):
+    play.begin()
+    play.workers[0].dies()
+    play.pass_time(0.1, 0.1)
+    assert len(play.workers) == 2
+    assert not play.workers[1].on_trial
+    assert play.notes.restarts == 1
+
+
+def test_one_that_dies_without_results_starts_after_growing_pauses(play):
+    play.begin()
+    starts = []
+    for _ in range(400):
+        if play.succession.worker is not None and play.succession.worker.code is None:
+            starts.append(play.now)
+            play.succession.worker.dies()
+        play.pass_time(0.25)
+    pauses = [round(b - a, 1) for a, b in pairwise(starts)]
+    assert pauses[:2] == [0.5, 0.8]  # at once after the one that had results, and a tick each
+    assert pauses[2:] == sorted(pauses[2:])
+    assert 28 < pauses[-1] < 32
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(play):
+    play.begin()
+    play.workers[0].hangs = True
+    play.pass_time(0.1, 0.1, 0.1)
+    assert play.workers[0].code == -9
+    assert len(play.workers) == 2
+
+
+def test_the_old_worker_serves_until_the_new_one_is_ready_and_then_finishes(play):
+    play.begin()
+    new = play.propose("second")
+    play.pass_time(5)
+    assert play.serving == "first"
+    assert not play.workers[0].stopping
+    new.serves()
+    play.pass_time(0.1)
+    assert play.workers[0].stopping
+    assert play.serving == "first"
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "second"
+    assert play.notes.text == ""
+    assert play.notes.restarts == 0
+
+
+def test_an_old_worker_that_does_not_finish_is_killed(play):
+    play.begin()
+    play.propose("second").serves()
+    play.pass_time(0.1, succession.DRAIN_S + 1, 0.1, 0.1)
+    assert play.workers[0].code == -9
+    assert play.serving == "second"
+
+
+@pytest.mark.parametrize("how", ["says why", "crashes", "takes too long"])
+def test_a_new_worker_that_fails_is_refused_and_remembered(play, how):
+    play.begin()
+    new = play.propose("bad")
+    if how == "takes too long":
+        play.pass_time(succession.TRIAL_S + 1, 0.1)
+        assert new.code == -9
+    else:
+        new.dies(3, (3, "golden answer 0 is wrong")) if how == "says why" else new.dies(-11)
+        play.pass_time(0.1)
+    assert play.serving == "first"
+    assert not play.workers[0].stopping
+    assert "bad.bin was refused" in play.notes.text
+    play.propose("bad")
+    assert len(play.workers) == 2  # it is not even started
+    assert "failed before" in play.notes.text
+    assert (play.folder / "state" / "bad.txt").read_text().count("\n") == 1
+    play.propose("third").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    assert (play.serving, play.notes.text) == ("third", "")
+
+
+def test_what_failed_before_is_known_to_the_next_service_too(play, tmp_path):
+    play.begin()
+    play.propose("bad").dies(-11)
+    play.pass_time(0.1)
+    second = Play(tmp_path, tmp_path / "state")
+    second.succession.first(second.settings("bad"))  # the last good one of the run before begins instead
+    second.pass_time(0.1)
+    assert second.serving == "first"
+    assert "bad.bin was refused" in second.notes.text
+
+
+def test_a_new_worker_that_was_killed_from_outside_is_refused_but_not_remembered(play):
+    play.begin()
+    play.propose("second").dies(-9).is_unfit = False
+    play.pass_time(0.1)
+    assert play.serving == "first"
+    play.propose("second")
+    assert len(play.workers) == 3
+
+
+def test_a_new_worker_that_dies_on_probation_is_taken_back(play):
+    play.begin()
+    new = play.propose("second").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 1)
+    assert play.serving == "second"
+    new.dies(-11)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "first"
+    assert "second.bin was refused" in play.notes.text
+    play.propose("second")
+    assert "failed before" in play.notes.text
+
+
+def test_the_worker_in_charge_may_die_while_another_loads(play):
+    play.begin()
+    new = play.propose("second")
+    play.workers[0].dies()
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "first"
+    new.serves()
+    play.pass_time(0.1)
+    play.succession.worker.dies(0)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "second"
+
+
+def test_a_model_that_is_missing_at_the_start_leaves_the_last_good_one(play, tmp_path):
+    play.begin()
+    second = Play(tmp_path, tmp_path / "state")
+    second.succession.first({"model": [str(tmp_path / "none.bin")]})
+    second.pass_time(0.1)
+    assert second.serving == "first"
+    third = Play(tmp_path, tmp_path / "other")
+    with pytest.raises(NothingServes, match="No such file"):
+        third.succession.first({"model": [str(tmp_path / "none.bin")]})
+
+
+def test_a_copy_is_what_the_file_was(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"abc" * 1000)
+    generation = Generation({"model": [str(path)]})
+    path.write_bytes(b"")
+    assert b"".join(generation.copies[0].pieces()) == b"abc" * 1000
+    assert Generation({"model": [str(path)]}).digest != generation.digest
+
+
+def test_a_full_disk_does_not_stop_anything(tmp_path, capsys):
+    play = Play(tmp_path, "/dev/full/none")
+    assert play.store.folder is None
+    assert "/dev/full/none" in capsys.readouterr().err
+    play.begin()
+    assert play.serving == "first"
+    readonly = Store(tmp_path)
+    readonly.folder = "/proc/1"
+    readonly.remember_bad(play.succession.generation, "why")
+    assert "serving goes on" in capsys.readouterr().err
+
+
+def test_one_that_answered_is_good_enough_to_come_back_to(play):
+    play.succession.first(play.settings("first"))
+    play.workers[0].serves()
+    play.pass_time(0.1, 0.1)
+    new = play.propose("second").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    new.dies(-11)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "first"
