@@ -14,7 +14,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-torch onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch test-faults onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per 
 
 test-packaging: build ## wheel, sdist, install without a compiler
 	$(VENV)/bin/pytest tests/packaging -m packaging
+
+test-faults: build ## hundreds of kills at random moments: deployments, services (minutes)
+	$(VENV)/bin/pytest $(TESTS) -m faults
 
 lint: $(VENV)/.tools ## the style check
 	$(VENV)/bin/ruff check

@@ -120,7 +120,7 @@ setup(
     packages=find_packages(include=["edgert", "edgert.*"])
     + ["edgert.kernels"]
     + [f"edgert.kernels.{name}" for name in find_packages("kernels")]
-    + ["edgert.deploy", "edgert.deploy.board"],
+    + ["edgert.deploy", "edgert.deploy.board", "edgert.deploy.units"],
     package_dir={"edgert": "edgert", "edgert.kernels": "kernels", "edgert.deploy": "deploy"},
     ext_modules=native_extensions(),
     cmdclass={"build_ext": BuildNative},

@@ -8,7 +8,8 @@ CLOCK_S = 300
 def findings(facts, service, need_bytes, now):
     """Sentences for what would fail on the board of `facts`; an empty list if nothing would.
 
-    service: whether systemd is to run something. need_bytes: what is sent. now: this machine's clock, s since 1970.
+    service: the `units.Unit` that systemd is to run, or None. need_bytes: what is sent. now: this machine's clock, s
+    since 1970.
     """
     checks = (_processor, _python, _disk, _clock) + ((_system,) if service else ())
     return [trouble for check in checks for trouble in check(facts, need_bytes, now)]

@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
+import secrets
 import shlex
-import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -23,12 +24,13 @@ _SHARED = (
 class Host:
     """name: what ssh connects to. ssh: the command and options to do it with. options: for the board's program."""
 
+    sudo = "sudo -n"
+
     def __init__(self, name, ssh=("ssh",), options=()):
         if name.startswith("-"):
             raise DeployError(f"{name!r} is no host")
         self.name, self.options = name, list(options)
-        self.folder = tempfile.mkdtemp(prefix="edgert-")
-        self.prefix = [*ssh, *_SHARED, "-o", f"ControlPath={self.folder}/%C", name]
+        self.prefix = [*ssh, *_SHARED, "-o", f"ControlPath={_socket_folder()}/{secrets.token_hex(8)}", name]
         self.program = None
 
     def __enter__(self):
@@ -40,7 +42,6 @@ class Host:
     def close(self):
         """End the shared connection."""
         subprocess.run([*self.prefix[:-1], "-O", "exit", self.name], capture_output=True, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, script, stdin=None, heard=None):
         """Run a shell script on the board. heard: function of each line that it prints. Returns: what it printed.
@@ -72,7 +73,11 @@ class Host:
             home = self.run(script, file)[-1]
         self.program = f"{home.decode().strip()}/{name}"
 
-    def call(self, *words, stdin=None, sudo=True, heard=None):
+    def run_as_root(self, command, stdin=None, heard=None):
+        """`run` of one command by root, or with sudo."""
+        return self.run(f'[ "$(id -u)" = 0 ] || s="{self.sudo}"; exec $s {command}', stdin, heard)
+
+    def call(self, *words, stdin=None, heard=None):
         """Run one verb of the board's program; gives the fields of its answer.
 
         stdin: an open file. heard: function of each progress line's fields. Raises: DeployError.
@@ -86,9 +91,7 @@ class Host:
             elif heard and fields:
                 heard(fields)
 
-        command = shlex.join(["python3", self.program, *self.options, *words])
-        root = '[ "$(id -u)" = 0 ] || s="sudo -n"; ' if sudo else ""
-        self.run(f"{root}exec $s {command}", stdin, listen)
+        self.run_as_root(shlex.join(["python3", self.program, *self.options, *words]), stdin, listen)
         if not answer:
             raise DeployError(f"{self.name}: the connection ended before the board had answered")
         if not answer["ok"]:
@@ -101,6 +104,35 @@ class Host:
         words = lines[-1] if lines else f"exit code {code}"
         mend = next((f" ({mend})" for sign, mend in _MENDS if sign in words), "")
         return DeployError(f"{self.name}: {'ssh' if code == _SSH_FAILED else 'the board'} says: {words}{mend}")
+
+
+class Here(Host):
+    """This machine, without ssh."""
+
+    sudo = "sudo"  # it may ask for a password: there is a terminal to ask on
+
+    def __init__(self, options=()):
+        self.name, self.options, self.program = "this machine", list(options), None
+        self.prefix = ["sh", "-c"]
+
+    def close(self):
+        pass
+
+    def run(self, script, stdin=None, heard=None):
+        return super().run(f"cd && {script}", stdin, heard)
+
+
+def _socket_folder():
+    """Where ssh's sockets lie. ssh deletes each, also when this process is killed; a folder for each would stay.
+
+    Short, as the path of a socket has 108 bytes at most.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = f"{base}/edgert" if base and os.path.isdir(base) else f"/tmp/edgert-{os.getuid()}"
+    os.makedirs(folder, 0o700, exist_ok=True)
+    if os.stat(folder).st_uid != os.getuid() or os.path.islink(folder):
+        raise DeployError(f"{folder} is someone else's: delete it, ssh's sockets are to lie there")
+    return folder
 
 
 _MENDS = (

@@ -8,28 +8,30 @@ from pathlib import Path
 
 from edgert.deploy import wheels
 from edgert.deploy.findings import findings
-from edgert.errors import DeployError
+from edgert.errors import DeployError, InputError
 
 
 class Parcel:
     """What is to run: files by SHA-256, and the specification of the release (see board/deployment.py).
 
-    files: name -> text of what lies beside the model. units: those of `files` that systemd is to run.
+    service: a `units.Unit` that systemd is to run, or None.
     """
 
-    def __init__(self, model, wheel_folder, facts, files=None, units=(), insist=False):
+    def __init__(self, model, wheel_folder, facts, service=None, insist=False):
         self.paths = {}
         chosen = wheels.fitting(wheel_folder, facts)
         named = [[path.name, self._add(path)] for path in chosen]
         python = "{}.{}".format(*facts["python"])
+        extras = service.extras if service else ""
         model = Path(model)
         self.spec = {
             "model": self._add(model),
-            "venv": hashlib.sha256(json.dumps([python, named]).encode()).hexdigest()[:16],
+            "venv": hashlib.sha256(json.dumps([python, extras, named]).encode()).hexdigest()[:16],
             "wheels": named,
-            "offline": _carries_dependencies(named, facts),
-            "files": files or {},
-            "units": list(units),
+            "extras": extras,
+            "files": service.files if service else {},
+            "units": [service.name] if service else [],
+            "sockets": {service.name: service.socket} if service and service.socket else {},
             "about": {"model": model.name, "edgert": chosen[0].name.split("-")[1], "python": python},
             "insist": insist,
         }
@@ -44,13 +46,6 @@ class Parcel:
         return sum(path.stat().st_size for path in self.paths.values())
 
 
-def _carries_dependencies(named, facts):
-    """Whether the board needs nothing from PyPI: what edgert imports is sent along or is there already."""
-    sent = {name.split("-")[0].lower() for name, _ in named}
-    installed = {"pillow" if name == "PIL" else name for name in facts["packages"]}
-    return {"numpy", "psutil", "pillow"} <= sent | installed
-
-
 def sha256_of(path):
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -59,24 +54,28 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def check_model(model):
-    """Raises: ModelFormatError if the file is damaged."""
+def check_model(model, service=None):
+    """Raises: ModelFormatError if the file is damaged; InputError if it does not fit the service."""
     from edgert.format import reader
 
     reader.verify(model)
+    task = reader.read(model).graph.metadata.task
+    if service and (task == "generate") != (service.kind == "prompt"):
+        raise InputError(f"{model} {'answers prompts' if task == 'generate' else 'takes pictures'}: use "
+                         f"{'--prompt' if task == 'generate' else '--camera'}")  # fmt: skip
 
 
-def deploy(host, model, *, wheel_folder, say, health_s=0.0, insist=False, dry_run=False, files=None, units=()):
+def deploy(host, model, *, wheel_folder, say, service=None, health_s=5.0, insist=False, dry_run=False):
     """Put `model` and edgert on `host`; gives what the board answered.
 
-    host: a Host. say: function of (step, text), called as each step is done. files, units: see Parcel; units must stay
-    up for `health_s` seconds. Raises: DeployError; the board then has, and runs, what it had before.
+    host: a Host. say: function of (step, text), called as each step is done. service: see Parcel; it must stay up and
+    well for `health_s` seconds. Raises: DeployError; the board then has, and runs, what it had before.
     """
-    check_model(model)
+    check_model(model, service)
     host.send_program()
     facts = host.call("preflight")
-    parcel = Parcel(model, wheel_folder, facts, files, units, insist)
-    troubles = findings(facts, bool(units), parcel.nbytes, time.time())
+    parcel = Parcel(model, wheel_folder, facts, service, insist)
+    troubles = findings(facts, service, parcel.nbytes, time.time())
     if troubles:
         raise DeployError(f"{host.name} is not ready: " + "; ".join(troubles))
     say("preflight", f"{facts['board'] or facts['machine']}, Python {'.'.join(map(str, facts['python']))}, "

@@ -6,8 +6,6 @@ import time
 from .commands import Refused, say
 from .store import PROGRAM
 
-_START_S = 120  # the longest that a unit may take to be ready
-
 
 class Deployment:
     """store: a Store. service: a Service."""
@@ -18,9 +16,9 @@ class Deployment:
     def apply(self, spec, health_s):
         """Install, test, switch, start, watch, confirm; on any failure back to what ran before.
 
-        spec: model (SHA-256), venv (key), wheels (list of [name, SHA-256]), offline (take no package from elsewhere),
-        files (name -> text: the units and what they read), units (those to start), about (what `status` shows),
-        insist (try a model that failed before). health_s: seconds that the units must stay up.
+        spec: model (SHA-256), venv (key), extras (of edgert's wheel), wheels (list of [name, SHA-256]), files (name ->
+        text: units and what they read), units (those to start), sockets (unit -> where its /health is asked), about
+        (what `status` shows), insist (try a model that failed before). health_s: seconds that the units must stay up.
         Raises: Refused.
         """
         begun = time.monotonic()
@@ -31,15 +29,10 @@ class Deployment:
         old = self.store.current()
         if self._runs(spec):
             return {"release": old, "unchanged": True}
-        made = self.store.make_venv(spec["venv"], spec["wheels"], spec["offline"])
+        made = self.store.make_venv(spec)
         say(step="install", text="a new environment" if made else "environment reused")
         new = self.store.make_release(spec)
-        try:
-            self._put_in_service(old, new, health_s)
-        except BaseException as error:
-            self._undo(old, new, error)
-            raise
-        self._confirm()
+        self._change(old, new, health_s)
         self.store.retire()
         return {"release": new, "previous": old, "seconds": round(time.monotonic() - begun, 1)}
 
@@ -49,35 +42,56 @@ class Deployment:
         same = all(now.get(part) == spec[part] for part in ("model", "venv", "files", "units"))
         return same and all(self.service.state(unit).get("ActiveState") == "active" for unit in spec["units"])
 
+    def _change(self, old, new, health_s):
+        """Release `new` in the place of `old`, or `old` as it was. Raises: what prevented it."""
+        try:
+            say(step="self-test", text=_golden_text(self.store.test_release(new)))
+            self._put_in_service(old, new, health_s)
+        except BaseException as error:
+            if isinstance(error, Refused):
+                self.store.refuse(self.store.spec(new)["model"], str(error))
+            self._undo(old, new)
+            raise
+        self._confirm()
+
     def _put_in_service(self, old, new, health_s):
-        say(step="self-test", text=_golden_text(self.store.test_release(new)))
+        spec = self.store.spec(new)
+        if spec["units"]:
+            self.service.prepare()
         self.store.set_pending(old, new)
-        recover = [sys.executable, self.store.path(PROGRAM), "--root", self.store.root, "recover"]
-        self.service.arm_guard(health_s + _START_S, recover)
+        self.service.arm_guard(health_s, self._recovery())
         self.store.switch(new)
         say(step="switch", text=f"{old or 'nothing'} -> {new}")
         units = self.service.follow_current()
         if units:
             self.service.start(units)
             say(step="start", text=", ".join(units))
-            self.service.watch(units, health_s)
-            say(step="health", text=f"{health_s:g} s without a fault")
+            said = self.service.watch(units, spec.get("sockets", {}), health_s)
+            say(step="health", text=f"{health_s:g} s without a fault" + (f": {said}" if said else ""))
+
+    def _recovery(self):
+        return [sys.executable, self.store.path(PROGRAM), "--root", self.store.root, "recover"]
 
     def _confirm(self):
         self.store.clear_pending()
         self.service.disarm_guard()
 
-    def _undo(self, old, new, error=None):
-        """Back to `old` as it was, without `new`; remembers a model that was refused."""
-        if isinstance(error, Refused):
-            self.store.refuse(self.store.spec(new)["model"], str(error))
-        if self.store.current() != old:
+    def _undo(self, old, new):
+        """Back to `old` as it was. A release that was to follow it is deleted, one that it followed is kept."""
+        if self.store.pending():
             self.store.switch(old)
-            self.service.start(self.service.follow_current())
-            say(step="back", text=f"{old or 'nothing'} runs again")
-        if new in self.store.releases():
+            self._restart_old(old)
+        if new > (old or "") and new in self.store.releases():
             self.store.delete_release(new)
         self._confirm()
+
+    def _restart_old(self, old):
+        units = self.service.follow_current()
+        try:
+            self.service.start(units)
+            say(step="back", text=f"{old or 'nothing'} runs again")
+        except Refused as error:  # as it may have been before: its fault is no reason to stop half-way
+            say(step="back", text=f"{old} is current again, but {error}")
 
     def recover(self):
         """Undo a switch that nobody confirmed; delete what an interrupted deployment left. Returns: that switch."""
@@ -94,18 +108,17 @@ class Deployment:
         before = [name for name in self.store.releases() if now and name < now]
         if not before:
             raise Refused(f"there is no release before {now or 'the first'}")
-        self.store.test_release(before[-1])
-        self.store.switch(before[-1])
-        units = self.service.follow_current()
-        self.service.start(units)
-        self.service.watch(units, health_s)
+        self._change(now, before[-1], health_s)
         self.store.delete_release(now)
         return {"release": before[-1], "previous": now}
 
     def remove(self):
-        """Stop the units and forget every release; the store's folder is the caller's to delete."""
+        """Stop the units and forget every release. Returns: what is the owner's, and stays."""
+        for unit in self.store.spec(self.store.current()).get("units", []):
+            self.service.clean(unit)
         self.store.switch(None)
         self.service.follow_current()
+        return {"kept": self.service.forget()}
 
     def status(self):
         """What runs, what could run again, and what failed."""

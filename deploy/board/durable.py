@@ -24,9 +24,20 @@ def read_json(path, default):
         return default
 
 
-def write(path, text):
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def names(folder):
+    """What lies in a folder; nothing where there is none."""
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def write(path, text, mode=0o644):
     """The file has `text`, or what it had before."""
     with open(path + ".new", "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -8,17 +8,19 @@ rename of one symlink: a power cut at any moment leaves the old release or the n
     /opt/edgert/
       blobs/SHA256            files as they were sent (model, wheels); SHA256.part while one is on its way
       venvs/KEY/              one per set of wheels and Python; whole once it has the file `complete`
-      releases/0007-1a2b3c4d/ model.bin, units if any, venv -> ../../venvs/KEY, release.json
-      current -> releases/... what users, and units in /etc/systemd/system, point into
+      releases/0007-1a2b3c4d/ model.bin, venv -> ../../venvs/KEY, release.json; a service's unit and settings
+      current -> releases/... what users, and symlinks in /etc/systemd, point into
       pending.json            a switch that is not confirmed yet
       refused.json            models that failed here, by SHA-256, with the reason
       edgert-board.pyz        this program, for recovery
 
-`recover` runs at the start of each deployment and from a timer that a switch arms and its confirmation disarms.
+`recover` runs at the start of each deployment, at boot, and from a timer that a switch arms and its confirmation
+disarms.
 """
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -29,6 +31,8 @@ from .commands import Refused, say
 from .deployment import Deployment
 from .service import Service
 from .store import Store
+
+_SYSTEMD = "/run/systemd/system"
 
 
 def main(argv=None):
@@ -49,7 +53,7 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(description="The board's side of `edgert deploy`.")
     parser.add_argument("--root", default="/opt/edgert")
-    parser.add_argument("--units", default="/etc/systemd/system")
+    parser.add_argument("--etc", default="/etc")
     parser.add_argument("--systemctl", default="systemctl")
     parser.add_argument("--systemd-run", default="systemd-run")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -60,7 +64,8 @@ def _parser():
     receive.add_argument("offset", type=int)
     for verb in ("apply", "rollback"):
         verbs.add_parser(verb).add_argument("--health", type=float, default=10.0)
-    for verb in ("preflight", "recover", "status", "remove"):
+    verbs.add_parser("recover").add_argument("--boot", action="store_true", help="wait for no unit: they wait for this")
+    for verb in ("preflight", "status", "remove"):
         verbs.add_parser(verb)
     return parser
 
@@ -70,7 +75,9 @@ def answer(args):
     store = Store(args.root)
     if args.verb == "preflight":
         return preflight.facts(store.root)
-    service = Service(store, args.units, args.systemctl.split(), args.systemd_run.split())
+    systemd_run = args.systemd_run.split() if os.path.isdir(_SYSTEMD) else []
+    waits = not getattr(args, "boot", False)
+    service = Service(store, args.etc, args.systemctl.split(), systemd_run, waits)
     deployment = Deployment(store, service)
     if args.verb == "status":
         return deployment.status()
@@ -87,5 +94,6 @@ def answer(args):
             return deployment.rollback(args.health)
         if args.verb == "recover":
             return {"undone": deployment.recover()}
-        deployment.remove()
-        return shutil.rmtree(store.root)
+        kept = deployment.remove()
+        shutil.rmtree(store.root)
+        return kept

@@ -1,85 +1,216 @@
-"""The systemd units of the current release.
+"""The systemd units of the current release, and what else of it the system reads.
 
-A unit in /etc/systemd/system is a symlink into `current/`, so the switch of that one link changes the units too.
+All of that is symlinks into `current/`, so the switch of that one link changes it too. What outlives every release is
+the unit that recovers at boot and the token in /etc/edgert.
 """
 
 import contextlib
 import os
+import secrets
 import time
 
-from .commands import Refused, run
+from . import durable
+from .commands import Refused, last_line, run
+from .health import health
+from .store import PROGRAM
 
-_SYSTEMD = "/run/systemd/system"
 GUARD = "edgert-deploy-guard"
-_LOOK_EVERY_S = 0.5
+RECOVER = "edgert-recover.service"
+JOURNAL = "journald.conf"
+_LOOK_EVERY_S = 0.25
+_START_S = 90  # the longest that a unit may take to be ready
+_SILENT_S = 3.0  # the longest that /health may be silent while its unit is up
+_SHOWN = "ActiveState,SubState,Result,NRestarts,MainPID,StatusText"
+
+_RECOVER_UNIT = """\
+# At boot, before the services: undo a deployment that a power cut left unconfirmed. Both releases that it chooses from
+# are whole; which one runs is one symlink.
+[Unit]
+Description=edgert: undo a deployment that was not confirmed
+Before=edgert-camera.service edgert-prompt.service
+ConditionPathExists={root}/pending.json
+RequiresMountsFor={root}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 {root}/{program} --root {root} recover --boot
+TimeoutStartSec=60
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 class Service:
-    """store: a Store. units: systemd's folder. systemctl, systemd_run: the commands, as lists of words."""
+    """store: a Store. etc: /etc. systemctl, systemd_run: the commands, as lists of words; systemd_run empty: no guard.
 
-    def __init__(self, store, units, systemctl, systemd_run):
-        self.store, self.units, self.systemctl, self.systemd_run = store, units, systemctl, systemd_run
+    waits: whether to wait for units. At boot they wait for us.
+    """
+
+    def __init__(self, store, etc, systemctl, systemd_run, waits=True):
+        self.store, self.etc, self.waits = store, etc, waits
+        self.systemctl, self.systemd_run = systemctl, systemd_run
+
+    def prepare(self):
+        """What units need beside their release: the unit that recovers at boot, and a token. Both are made once."""
+        path, text = self._unit(RECOVER), recover_unit(self.store.root)
+        if not os.path.exists(path) or durable.read(path) != text:
+            durable.write(path, text)
+            self._link_wanted(RECOVER)
+            self.control("daemon-reload")
+        token = os.path.join(self.etc, "edgert", "token")
+        if not os.path.exists(token):
+            os.makedirs(os.path.dirname(token), exist_ok=True)
+            durable.write(token, secrets.token_urlsafe(24) + "\n", mode=0o600)
 
     def follow_current(self):
-        """Link the current release's units, stop and unlink those it no longer has. Returns: their names."""
-        wanted, linked = self.store.spec(self.store.current()).get("units", []), self._linked()
-        if not wanted and not linked:
-            return []
-        for name in set(linked) - set(wanted):
-            self.control("disable", "--now", name, check=False)
-            with contextlib.suppress(FileNotFoundError):  # `disable` removes the link of a linked unit
-                os.unlink(os.path.join(self.units, name))
-        for name in set(wanted) - set(linked):
-            os.symlink(self.store.path("current", name), os.path.join(self.units, name))
+        """Link what the current release has, stop and unlink what it no longer has. Returns: its units."""
+        spec = self.store.spec(self.store.current())
+        wanted, linked = self._wanted(spec), self._linked()
+        for path in set(linked) - set(wanted):
+            self._unlink(path)
+        for path in wanted:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if path not in linked:
+                durable.link(self.store.path("current", wanted[path]), path)
+            if path.endswith(".service"):
+                self._link_wanted(os.path.basename(path))
+        if wanted or linked:
+            self.control("daemon-reload")
+        if self._journal() in set(wanted) ^ set(linked):
+            self.control("try-restart", "--no-block", "systemd-journald.service", check=False)
+        return spec.get("units", [])
+
+    def clean(self, unit):
+        """Stop a unit and delete what it kept in /var and /run."""
+        self.control("stop", unit, check=False)
+        self.control("clean", "--what=all", unit, check=False)
+
+    def forget(self):
+        """Nothing of ours is left in /etc but the owner's own files. Returns: those."""
+        self._unlink(self._unit(RECOVER))
         self.control("daemon-reload")
+        own = os.path.join(self.etc, "edgert")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(own, "token"))
+        left = durable.names(own)
+        if os.path.isdir(own) and not left:
+            os.rmdir(own)
+        return [os.path.join(own, name) for name in left]
+
+    def _wanted(self, spec):
+        """Path in /etc -> file of the release that it is."""
+        wanted = {self._unit(unit): unit for unit in spec.get("units", [])}
+        if JOURNAL in spec.get("files", {}):
+            wanted[self._journal()] = JOURNAL
         return wanted
 
     def _linked(self):
-        """Names of the units that are symlinks into `current`, also where it points to nothing."""
+        """Paths in /etc that are symlinks into `current`, also where it points to nothing."""
         inside = self.store.path("current") + os.sep
-        paths = (
-            {name: os.path.join(self.units, name) for name in os.listdir(self.units)}
-            if os.path.isdir(self.units)
-            else {}
-        )
-        return [name for name, path in paths.items() if os.path.islink(path) and os.readlink(path).startswith(inside)]
+        folders = {os.path.dirname(self._unit("any")), os.path.dirname(self._journal())}
+        paths = [os.path.join(folder, name) for folder in folders for name in durable.names(folder)]
+        return [path for path in paths if os.path.islink(path) and os.readlink(path).startswith(inside)]
+
+    def _unlink(self, path):
+        if path.endswith(".service"):
+            name = os.path.basename(path)
+            self.control("stop", *self._no_wait(), name, check=False)
+            durable.link(None, self._unit(f"multi-user.target.wants/{name}"))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def _link_wanted(self, unit):
+        """Start the unit at boot. `systemctl enable` links to the release behind `current`, which goes some day."""
+        path = self._unit(f"multi-user.target.wants/{unit}")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.islink(path):
+            durable.link(f"../{unit}", path)
+
+    def _unit(self, name):
+        return os.path.join(self.etc, "systemd", "system", name)
+
+    def _journal(self):
+        return os.path.join(self.etc, "systemd", "journald.conf.d", "edgert.conf")
 
     def start(self, units):
-        """Start or restart; a unit of Type=notify is back only when it is ready. Raises: Refused."""
+        """Start or restart, and wait until each is ready. Raises: Refused."""
         for unit in units:
             self.control("reset-failed", unit, check=False)
-            self.control("enable", unit, check=False)
-            self.control("restart", unit)
+            self.control("restart", "--no-block", unit)
+        for unit in units if self.waits else []:
+            self._wait_until_ready(unit)
 
-    def watch(self, units, seconds):
-        """Raises: Refused if a unit is not active, or is restarted, within a window of `seconds`."""
+    def _wait_until_ready(self, unit):
+        end = time.monotonic() + _START_S
+        while True:
+            state = self.state(unit)
+            if state.get("ActiveState") == "active":
+                return
+            if state.get("ActiveState") == "failed" or state.get("NRestarts", "0") != "0":
+                raise Refused(f"{unit} does not start ({state.get('Result')}){self._last_words(unit)}")
+            if time.monotonic() >= end:
+                raise Refused(f"{unit} was not ready within {_START_S} s: {state.get('StatusText') or 'no status'}")
+            time.sleep(_LOOK_EVERY_S)
+
+    def watch(self, units, sockets, seconds):
+        """Look at units and their /health for `seconds`. sockets: unit -> where its /health is asked. Returns: health.
+
+        Raises: Refused if a unit is not active or is restarted, or if what it says at the end is not well.
+        """
         restarts = {unit: self.state(unit).get("NRestarts") for unit in units}
-        end = time.monotonic() + seconds
+        end, said = time.monotonic() + seconds, {}
         while True:
             for unit in units:
-                state = self.state(unit)
-                if state.get("ActiveState") != "active":
-                    raise Refused(f"{unit} is {state.get('ActiveState')} ({state.get('Result')})")
-                if state.get("NRestarts") != restarts[unit]:
-                    raise Refused(f"{unit} died and was restarted within {seconds:g} s of its start")
-            if time.monotonic() >= end:
-                return
-            time.sleep(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic())))
+                self._check_up(unit, restarts[unit], seconds)
+            now = time.monotonic()
+            if now >= end:
+                said = {unit: health(path, _SILENT_S) for unit, path in sockets.items()}
+                break
+            time.sleep(min(_LOOK_EVERY_S, end - now))
+        for unit, (well, text) in said.items():
+            if not well:
+                raise Refused(f"{unit} is not well {seconds:g} s after its start: {text}")
+        return ", ".join(text for _, text in said.values())
+
+    def _check_up(self, unit, restarts, seconds):
+        state = self.state(unit)
+        if state.get("NRestarts") != restarts:
+            raise Refused(f"{unit} died and was restarted within {seconds:g} s of its start{self._last_words(unit)}")
+        if state.get("ActiveState") != "active":
+            raise Refused(f"{unit} is {state.get('ActiveState')} ({state.get('Result')}){self._last_words(unit)}")
+
+    def _last_words(self, unit):
+        """What the unit's process said last, for the end of a sentence."""
+        if not self.systemd_run:
+            return ""
+        lines = run("journalctl", "-u", unit, "-n", "20", "-o", "cat", "--no-pager", check=False).splitlines()
+        own = [line for line in lines if line.startswith("edgert:")]
+        return f": {last_line(own[-1])}" if own else ""
 
     def state(self, unit):
         """systemd's properties of a unit that a person would ask for."""
-        said = self.control("show", unit, "-p", "ActiveState,SubState,Result,NRestarts,MainPID,StatusText", check=False)
+        said = self.control("show", unit, "-p", _SHOWN, check=False)
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
     def control(self, *words, check=True):
         return run(*self.systemctl, *words, check=check)
 
+    def _no_wait(self):
+        return () if self.waits else ("--no-block",)
+
     def arm_guard(self, seconds, command):
         """A timer that runs `command` if this process does not live to disarm it."""
         self.disarm_guard()
-        if self.systemd_run and os.path.isdir(_SYSTEMD):
-            run(*self.systemd_run, f"--unit={GUARD}", "--collect", f"--on-active={seconds:g}", *command, check=False)
+        if self.systemd_run:
+            delay = f"--on-active={seconds + _START_S:g}"
+            run(*self.systemd_run, f"--unit={GUARD}", "--collect", delay, *command, check=False)
 
     def disarm_guard(self):
-        if self.systemd_run and os.path.isdir(_SYSTEMD):
+        if self.systemd_run:
             self.control("stop", f"{GUARD}.timer", check=False)
+
+
+def recover_unit(root):
+    """The text of the unit that recovers the installation in `root` at boot."""
+    return _RECOVER_UNIT.format(root=root, program=PROGRAM)

@@ -72,7 +72,7 @@ class Store:
         return durable.read_json(self.path("releases", name, "release.json"), {}) if name else {}
 
     def _names(self, folder):
-        return os.listdir(self.path(folder)) if os.path.isdir(self.path(folder)) else []
+        return durable.names(self.path(folder))
 
     def pending(self):
         """The switch that is not confirmed yet, {"old": name or None, "new": name}; None if there is none."""
@@ -125,24 +125,35 @@ class Store:
             raise Refused(f"{sha256[:8]} arrived damaged; what was here is deleted, send it again")
         durable.rename(part, self.blob(sha256))
 
-    def make_venv(self, key, wheels, offline):
-        """The virtual environment of these wheels (list of [file name, SHA-256]); made once, reused afterwards."""
-        folder = self.path("venvs", key)
+    def make_venv(self, spec):
+        """The virtual environment of a spec's wheels, made once and reused afterwards. Returns: whether it was made."""
+        folder = self.path("venvs", spec["venv"])
         if os.path.exists(os.path.join(folder, "complete")):
             return False
         shutil.rmtree(folder, ignore_errors=True)
         run(sys.executable, "-m", "venv", "--system-site-packages", folder)
         here = os.path.join(folder, "wheels")
         os.makedirs(here)
-        for name, sha256 in wheels:
+        for name, sha256 in spec["wheels"]:
             os.link(self.blob(sha256), os.path.join(here, os.path.basename(name)))
-        chosen = [os.path.join(here, name) for name, _ in wheels if name.startswith("edgert-")]
-        pip = [os.path.join(folder, "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        run(*pip, "--find-links", here, *(["--no-index"] if offline else []), *chosen)
+        extras = f"[{spec['extras']}]" if spec["extras"] else ""
+        own = [os.path.join(here, name) + extras for name, _ in spec["wheels"] if name.startswith("edgert-")]
+        pip = (os.path.join(folder, "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check")
+        self._pip(*pip, "--find-links", here, *own)
         shutil.rmtree(here)
         run("sync", "-f", folder)
         durable.write(os.path.join(folder, "complete"), "")
         return True
+
+    def _pip(self, *command):
+        """Install from what was sent or is there; from an index only if that is not enough. Raises: Refused."""
+        try:
+            run(*command, "--no-index")
+        except Refused as alone:
+            try:
+                run(*command)
+            except Refused as error:
+                raise Refused(f"{error} (nor without an index: {alone}; send the wheels along, see --wheels)") from None
 
     def make_release(self, spec):
         """A release folder from `spec` (see `apply`), whole under its name or not there. Returns: the name."""
@@ -179,9 +190,10 @@ class Store:
         shutil.rmtree(hidden)
 
     def tidy(self):
-        """Delete what was left half-made."""
+        """Delete what was left half-made, and releases that never became current."""
+        now = self.current() or ""
         for name in self._names("releases"):
-            if name.startswith("."):
+            if name.startswith(".") or name > now:
                 self.delete_release(name)
         for key in self._names("venvs"):
             if not os.path.exists(self.path("venvs", key, "complete")):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from edgert.deploy.host import Host
 
+UNIT = "edgert-camera.service"
+
 _SSH = """#!/bin/sh
 # The script is the last word; what stands before it is ssh's business.
 case " $* " in *" -O exit "*) exit 0;; esac
@@ -19,8 +21,8 @@ for script; do :; done
 cd '{home}' && exec sh -c "$script"
 """
 
-# Knows restart, show, enable, disable, stop, daemon-reload, reset-failed. A unit whose release has a model that begins
-# with FAIL does not start, with LOOP it restarts for ever.
+# Knows restart, show, stop; nothing else has an effect. A unit whose release has a model that begins with FAIL does not
+# start, with LOOP it restarts for ever.
 _SYSTEMCTL = """#!{python}
 import json, os, sys
 folder, units = {folder!r}, {units!r}
@@ -32,19 +34,17 @@ def model():
         return file.read(4)
 if verb == "restart":
     kind = model()
-    fields = {{"ActiveState": "failed" if kind == b"FAIL" else "active", "loops": kind == b"LOOP", "NRestarts": 0}}
+    fields = {{"ActiveState": "failed" if kind == b"FAIL" else "active", "loops": kind == b"LOOP",
+              "asked": False, "NRestarts": 0}}
     with open(state, "w") as file:
         json.dump(fields, file)
-    if kind == b"FAIL":
-        sys.exit("Job for " + unit + " failed because the control process exited with error code.")
-elif verb == "disable":
-    for path in (state, os.path.join(units, unit)):
-        if os.path.lexists(path):
-            os.unlink(path)
+elif verb == "stop" and os.path.exists(state):
+    os.unlink(state)
 elif verb == "show" and os.path.exists(state):
     with open(state) as file:
         fields = json.load(file)
-    fields["NRestarts"] += fields["loops"]
+    fields["NRestarts"] += fields["loops"] and fields["asked"]
+    fields["asked"] = True
     with open(state, "w") as file:
         json.dump(fields, file)
     for name in ("ActiveState", "NRestarts"):
@@ -68,13 +68,14 @@ class FakeBoard:
     """A board in a folder. host: a Host that reaches it."""
 
     def __init__(self, folder):
-        self.folder, self.root, self.units, self.home = folder, folder / "opt", folder / "units", folder / "home"
+        self.folder, self.root, self.home, self.etc = folder, folder / "opt", folder / "home", folder / "etc"
+        self.units = self.etc / "systemd" / "system"
         for path in (self.units, self.home):
             path.mkdir(parents=True)
         self.ssh = _program(folder / "ssh", _SSH.format(home=self.home))
         paths = {"folder": str(folder), "units": str(self.units)}
         self.systemctl = _program(folder / "systemctl", _SYSTEMCTL.format(python=sys.executable, **paths))
-        self.options = ("--root", self.root, "--units", self.units, "--systemctl", self.systemctl, "--systemd-run", "")
+        self.options = ("--root", self.root, "--etc", self.etc, "--systemctl", self.systemctl, "--systemd-run", "")
         self.wheels = folder / "wheels"
         make_wheel(self.wheels, "1.0")
 
@@ -86,7 +87,7 @@ class FakeBoard:
         link = self.root / "current"
         if not link.is_symlink():
             return None
-        unit = json.loads((self.folder / "edgert-camera.service.json").read_text())
+        unit = json.loads((self.folder / f"{UNIT}.json").read_text())
         return link.resolve().name, (link / "model.bin").read_bytes(), unit["ActiveState"]
 
     def leftovers(self):
@@ -97,6 +98,7 @@ class FakeBoard:
             [path.name for path in releases if path.name.startswith(".")]
             + [path.name for path in (self.root / "venvs").iterdir() if not (path / "complete").exists()]
             + [path.name for path in self.root.iterdir() if path.name not in known]
+            + [path.name for path in self.etc.rglob("*.new")]
         )
 
 

@@ -9,15 +9,15 @@ import time
 from argparse import Namespace
 
 import pytest
-from fake_board import FakeBoard, make_wheel
+from fake_board import UNIT, FakeBoard, make_wheel
 
 from edgert.cli.deploy import _hosts
 from edgert.cli.main import main
 from edgert.deploy import steps, wheels
 from edgert.deploy.findings import findings
+from edgert.deploy.units import Unit
 from edgert.errors import DeployError, ModelFormatError
 
-UNIT = "edgert-camera.service"
 READY = {
     "machine": "aarch64", "bits": 64, "python": [3, 11, 2], "glibc": "2.36", "venv": True, "root": True,
     "systemd": True, "disk_free": 8 << 30, "clock": 1000.0,
@@ -38,19 +38,25 @@ def board(fresh_board, tmp_path):
     return fresh_board
 
 
-def put(board, folder, model, **options):
+def unit(**options):
+    """The camera's unit, as systemd alone judges it: the board here has no /health."""
+    service = Unit("camera", **options)
+    service.socket = service.extras = ""
+    return service
+
+
+def put(board, folder, model, service=None, **options):
     path = folder / "model.bin"
     path.write_bytes(model)
     said = []
     with board.host() as host, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "check_model", lambda model: None)  # models here are short texts
+        patch.setattr(steps, "check_model", lambda *_: None)  # models here are short texts
         patch.setattr(steps, "findings", lambda *_: [])
         answer = steps.deploy(
             host,
             path,
             wheel_folder=board.wheels,
-            files={UNIT: "[Service]"},
-            units=[UNIT],
+            service=service or unit(),
             health_s=0.1,
             say=lambda *step: said.append(step),
             **options,
@@ -59,10 +65,10 @@ def put(board, folder, model, **options):
 
 
 def test_a_first_model_that_fails_leaves_no_unit_and_one_that_does_not_runs(fresh_board, tmp_path):
-    with pytest.raises(DeployError, match="failed because"):
+    with pytest.raises(DeployError, match="does not start"):
         put(fresh_board, tmp_path, b"FAIL at once")
     assert fresh_board.running() is None
-    assert not list(fresh_board.units.iterdir())
+    assert [path.name for path in fresh_board.units.iterdir() if path.is_symlink()] == []
     answer, said = put(fresh_board, tmp_path, b"GOOD first")
     assert said == ["preflight", "transfer", "install", "self-test", "switch", "start", "health"]
     assert answer["previous"] is None
@@ -93,7 +99,7 @@ def test_the_same_model_again_changes_nothing(board, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "complaint"),
-    [(b"FAIL", "failed because"), (b"LOOP", "restarted within"), (b"GOLDEN", "differs in 3 of 10 bytes")],
+    [(b"FAIL", "does not start"), (b"LOOP", "restarted within"), (b"GOLDEN", "differs in 3 of 10 bytes")],
 )
 def test_a_model_that_fails_is_undone_and_remembered(board, tmp_path, model, complaint):
     before = board.running()
@@ -157,7 +163,7 @@ def test_killed_at_any_point_the_board_has_the_old_release_or_the_new_one(board,
 def put_in_background(host, board, path, delay):
     """Start the board's side of a deployment and kill it, with its children, after `delay` seconds."""
     host.send_program()
-    parcel = steps.Parcel(path, board.wheels, host.call("preflight"), {UNIT: "[Service]"}, [UNIT])
+    parcel = steps.Parcel(path, board.wheels, host.call("preflight"), unit())
     for digest, offset in steps._missing(host, parcel).items():
         steps._send(host, parcel.paths[digest], digest, offset)
     command = [sys.executable, host.program, *host.options, "apply", "--health", "0.1"]
@@ -169,10 +175,10 @@ def put_in_background(host, board, path, delay):
 
 
 def test_every_trouble_of_a_board_is_named_with_its_mend():
-    assert findings(READY, True, 1000, 1000.0) == []
+    assert findings(READY, unit(), 1000, 1000.0) == []
     bad = READY | {"bits": 32, "python": [3, 9, 2], "venv": False, "systemd": False}
     bad |= {"disk_free": 0, "clock": 9e9}
-    said = "; ".join(findings(bad, True, 1000, 1000.0))
+    said = "; ".join(findings(bad, unit(), 1000, 1000.0))
     for words in (
         "64-bit Raspberry Pi OS",
         "Python 3.9.2",
@@ -182,7 +188,7 @@ def test_every_trouble_of_a_board_is_named_with_its_mend():
         "ahead of",
     ):
         assert words in said
-    assert "systemd" not in "; ".join(findings(bad, False, 1000, 1000.0))
+    assert "systemd" not in "; ".join(findings(bad, None, 1000, 1000.0))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,7 @@ def test_a_host_that_is_an_option_is_no_host():
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["model.bin"], "no host is named"),
+        (["model.bin"], "no model is named, or no host"),
         (["status"], "no host is named"),
         (["pi@board", "missing.bin"], "missing.bin"),
     ],
@@ -241,4 +247,59 @@ def test_the_command_says_in_one_line_what_is_wrong(words, complaint, capsys):
 def test_a_host_file_names_hosts_and_its_comments_do_not(tmp_path):
     path = tmp_path / "boards.txt"
     path.write_text("pi@one  # the canary\n\n# pi@two\npi@three\n")
-    assert _hosts(Namespace(words=[], host_file=path)) == ["pi@one", "pi@three"]
+    assert _hosts([], Namespace(here=False, host_file=path)) == ["pi@one", "pi@three"]
+
+
+def test_a_service_has_its_links_and_nothing_of_them_stays_after_remove(board, tmp_path):
+    links = {str(path.relative_to(board.etc)): os.readlink(path) for path in board.etc.rglob("*") if path.is_symlink()}
+    assert links == {
+        f"systemd/system/{UNIT}": f"{board.root}/current/{UNIT}",
+        f"systemd/system/multi-user.target.wants/{UNIT}": f"../{UNIT}",
+        "systemd/system/multi-user.target.wants/edgert-recover.service": "../edgert-recover.service",
+        "systemd/journald.conf.d/edgert.conf": f"{board.root}/current/journald.conf",
+    }
+    token = board.etc / "edgert" / "token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    kept = board.etc / "edgert" / "camera.env"
+    kept.write_text("EDGERT_OPTIONS=--fps 5\n")
+    with board.host() as host:
+        host.send_program()
+        assert host.call("remove")["kept"] == [str(kept)]
+    assert [path for path in board.etc.rglob("*") if not path.is_dir()] == [kept]
+    assert not board.root.exists()
+
+
+def test_at_boot_an_unconfirmed_switch_is_undone_without_waiting_for_units(board, tmp_path):
+    before = board.running()
+    put(board, tmp_path, b"GOOD unconfirmed")
+    (board.root / "pending.json").write_text(json.dumps({"old": before[0], "new": board.running()[0]}))
+    program = board.root / "edgert-board.pyz"
+    subprocess.run([sys.executable, program, *map(str, board.options), "recover", "--boot"], check=True)
+    assert board.running() == before
+    assert not board.leftovers()
+
+
+def test_a_rollback_that_was_cut_off_is_undone_and_both_releases_stay(board, tmp_path):
+    put(board, tmp_path, b"GOOD second")
+    now, [first, _] = board.running(), sorted(path.name for path in (board.root / "releases").iterdir())
+    (board.root / "pending.json").write_text(json.dumps({"old": now[0], "new": first}))
+    (board.root / "current").unlink()
+    (board.root / "current").symlink_to(f"releases/{first}")
+    with board.host() as host:
+        host.send_program()
+        host.call("recover")
+        assert board.running() == now
+        host.call("rollback", "--health", "0.1")
+    assert board.running()[0] == first
+
+
+def test_a_release_that_never_became_current_is_nobodys_way_back(board, tmp_path):
+    before = board.running()
+    orphan = board.root / "releases" / "9998-01234567"
+    orphan.mkdir()
+    put(board, tmp_path, b"GOOD second")
+    assert not orphan.exists()
+    with board.host() as host:
+        host.send_program()
+        host.call("rollback", "--health", "0.1")
+    assert board.running() == before
