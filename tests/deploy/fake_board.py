@@ -23,7 +23,7 @@ cd '{home}' && exec sh -c "$script"
 
 # Knows restart, show, stop; nothing else has an effect. A unit whose release has a model that begins with FAIL does not
 # start, with LOOP it restarts for ever.
-_SYSTEMCTL = """#!{python}
+_SYSTEMCTL = """#!{python} -SE
 import json, os, sys
 folder, units = {folder!r}, {units!r}
 words = [word for word in sys.argv[1:] if not word.startswith("-")]

@@ -1,5 +1,6 @@
 """Deployments to a board on this machine: what runs afterwards, and what is left behind."""
 
+import fcntl
 import json
 import os
 import signal
@@ -127,12 +128,10 @@ def test_a_transfer_goes_on_where_it_broke_off_and_mends_what_was_damaged(board,
 
 
 def test_two_deployments_at_once_do_not_mix(board, tmp_path):
-    holder = "import fcntl,sys,time; f=open(sys.argv[1],'a'); fcntl.flock(f,2); print(flush=True); time.sleep(9)"
-    with subprocess.Popen([sys.executable, "-c", holder, board.root / "lock"], stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
+    with open(board.root / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DeployError, match="another deployment is at work"):
             put(board, tmp_path, b"GOOD other")
-        process.kill()
 
 
 def test_an_unconfirmed_switch_is_undone_by_recover(board, tmp_path):
