@@ -85,7 +85,7 @@ FOREIGN = {
     "edgert.format": {"flatbuffers"},
     "edgert.plan": {"numpy"},
     "edgert.session": {"numpy"},
-    "edgert.serve": {"starlette", "uvicorn", "prometheus_client"},
+    "edgert.serve": {"starlette", "uvicorn", "prometheus_client", "paho"},
     "edgert.sources": {"PIL", "numpy", "picamera2", "av"},
     "edgert.text": {"numpy"},
     "edgert.text.template": {"jinja2"},
