@@ -51,6 +51,8 @@ def _refusal(scope, wanted):
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         return 431, f"the header fields have more than {MAX_HEADER_BYTES:,} bytes"
     fields = dict(headers)
+    if b"transfer-encoding" in fields and b"content-length" in fields:
+        return 400, "a length and chunks: a proxy before us could read another request than we do"  # RFC 9112, 6.1
     host, origin = fields.get(b"host", b""), fields.get(b"origin")
     if origin is not None and scope.get("method") not in _READING and origin.partition(b"://")[2] != host:
         return 403, "this comes from a page of another site"
