@@ -31,7 +31,8 @@ class Draft:
     notes: sentences for the conversion report. fused: how often each pass changed something. operators: how many the
     source model has. origins: name of a constant -> what the importer made it from (see importers/torch/convolutions).
     channels_first: whether pictures are NCHW outside of convolutions, until `passes.layout` ran.
-    words: float constants that stand for int8 words, by tensor index.
+    words: float constants that stand for int8 words, by tensor index. head: the detector's Head where the source model
+    itself says how its outputs become boxes.
     """
 
     def __init__(self, name):
@@ -39,7 +40,7 @@ class Draft:
         self.tensors, self.nodes, self.inputs, self.outputs = [], [], [], []
         self.notes, self.fused, self.operators = [], Counter(), 0
         self.origins = {}
-        self.channels_first, self.words = False, {}
+        self.channels_first, self.words, self.head = False, {}, None
 
     def add(self, tensor):
         """Adds a tensor; returns its index."""

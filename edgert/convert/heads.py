@@ -66,11 +66,13 @@ PRESETS = {
 def attach(draft, name=None):
     """(Head, Preset) of the draft, whose outputs are cut to fit; (None, None) for one that is no detector.
 
-    name: a key of PRESETS; None: found by the shapes of the outputs, "none": not looked for.
+    name: a key of PRESETS; None: the source model's own or found by the shapes of the outputs, "none": not looked for.
     Raises: InputError if the named head does not fit the network.
     """
     if name == "none":
         return None, None
+    if name is None and draft.head is not None:
+        return draft.head, None
     if name is not None and name not in PRESETS:
         raise InputError(f"head {name!r} is none of {', '.join(PRESETS)}")
     if name is None:

@@ -54,7 +54,10 @@ class Model:
         return self.tensor(name, dtype or data.dtype.name, data.shape, scale, zero_point, data, axis)
 
     def operator(self, op, inputs, outputs, **options):
-        """Adds an operator; a name that is no builtin is a custom one. None stands for an absent input."""
+        """Adds an operator; a name that is no builtin is a custom one, whose one option is `custom_options`, bytes.
+
+        None stands for an absent input.
+        """
         inputs, outputs = ([n] if isinstance(n, str) else n for n in (inputs, outputs))
         self.operators.append((op, inputs, outputs, options))
 
@@ -88,6 +91,8 @@ class Model:
         kind = _MORE[op][0] if op in _MORE else OPERATORS[op][0] if op in OPERATORS else None
         if kind:
             row |= {"builtin_options_type": OPTIONS_TYPES[kind], "builtin_options": (kind, options)}
+        elif "custom_options" in options:
+            row["custom_options"] = np.frombuffer(options["custom_options"], np.uint8)
         return row
 
 

@@ -2,7 +2,7 @@
 
 from edgert.convert import tables, unsupported
 from edgert.convert.draft import Draft
-from edgert.convert.importers.tflite.operators import OPERATORS, operator_name
+from edgert.convert.importers.tflite.operators import CUSTOM_OPERATORS, OPERATORS, operator_name
 from edgert.convert.importers.tflite.schema import Defaults, File
 from edgert.convert.importers.tflite.tensors import TensorTable
 from edgert.convert.unsupported import Unsupported
@@ -35,6 +35,7 @@ class _Importer:
         self.file_tensors = TensorTable(file, model, self.subgraph)
         self.draft = Draft(name)
         self.placed = {}  # the file's tensor index -> the draft's
+        self.ends = {}  # output of an operator that became the head -> draft tensors that end the graph instead
 
     def run(self):
         operators = self.subgraph.operators
@@ -47,8 +48,11 @@ class _Importer:
             self._build(index, operator, problems)
         if problems:
             raise unsupported.error(self.source, problems)
-        for index in self.subgraph.outputs:
-            self._add_output(index)
+        if self.ends:
+            self._end_in_head()
+        else:
+            for index in self.subgraph.outputs:
+                self._add_output(index)
         if not self.draft.outputs:
             raise ConversionError(f"{self.source}: the model has no outputs")
         return self.draft
@@ -88,6 +92,15 @@ class _Importer:
             raise ConversionError(f"{self.source}: output {index} is computed by no operator")
         self.draft.add_output(self.placed[index], self.file_tensors[index].name)
 
+    def _end_in_head(self):
+        """The graph ends before the operator that became the head, whose outputs must be all that the model gives."""
+        for index in self.subgraph.outputs:
+            self.check_index(index)
+            if index not in self.ends:
+                raise ConversionError(f"{self.source}: output '{self.file_tensors[index].name}' is given beside boxes")
+        for source in self.ends[self.subgraph.outputs[0]] if self.subgraph.outputs else ():
+            self.draft.add_output(source, self.draft.tensors[source].name)
+
     def _build(self, index, operator, problems):
         """Builds one operator; one that cannot be is noted, and its outputs stand in as the file declares them."""
         if not 0 <= operator.opcode_index < len(self.codes):
@@ -96,9 +109,9 @@ class _Importer:
             )
         name = operator_name(self.codes[operator.opcode_index])
         try:
-            if name not in OPERATORS:
+            if name not in OPERATORS and name not in CUSTOM_OPERATORS:
                 raise Unsupported("edgert has no such operator")
-            options_kind, builder = OPERATORS[name]
+            options_kind, builder = OPERATORS.get(name) or CUSTOM_OPERATORS[name]
             builder(Site(self, operator, options_kind))
         except Unsupported as reason:
             problems.append((index, name, str(reason)))
@@ -136,6 +149,7 @@ class Site:
         if len(set(self.outputs)) != len(self.outputs) or any(i in importer.placed for i in self.outputs):
             raise ConversionError("an output is computed twice, or is also an input")
         self.options = (operator.options(options_kind) or Defaults(options_kind)) if options_kind else None
+        self.custom_options = operator.custom_options
 
     def has(self, k):
         """Whether optional input `k` is there."""
@@ -220,6 +234,12 @@ class Site:
             raise ConversionError(f"gives {tensor.dtype}, but '{declared.name}' is {declared.dtype}")
         self._importer.placed[self.outputs[k]] = index
         return index
+
+    def ends(self, *indices):
+        """The graph ends in these draft tensors: the operator itself is done by the draft's head."""
+        if self._importer.ends:
+            raise Unsupported("there is another one")
+        self._importer.ends = dict.fromkeys(self.outputs, indices)
 
     def note(self, text):
         self.draft.notes.append(f"'{self.declared().name}': {text}")

@@ -1,6 +1,6 @@
 """TensorFlow Lite's operators: their numbers and names, and which builder of ours takes each."""
 
-from edgert.convert.importers.tflite import arithmetic, convolutions, layout
+from edgert.convert.importers.tflite import arithmetic, convolutions, detection, layout
 
 CUSTOM = 32
 
@@ -120,6 +120,9 @@ OPERATORS = {
     "RANGE": (None, layout.range_),
     "ZEROS_LIKE": (None, layout.zeros_like),
 }
+
+# The same for operators that are in no list of TensorFlow Lite's, by the name that `operator_name` gives them.
+CUSTOM_OPERATORS = {f"CUSTOM '{detection.NAME}'": (None, detection.postprocess)}
 
 
 def operator_name(code):
