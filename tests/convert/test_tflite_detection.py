@@ -109,7 +109,9 @@ def test_the_file_holds_everything_that_boxes_need(tmp_path):
     from edgert.format import writer
 
     writer.write(graph, tmp_path / "ssd.bin")
-    found = edgert.load(tmp_path / "ssd.bin").detect(np.random.default_rng(2).integers(0, 256, (48, 64, 3)).astype("u1"))
+    found = edgert.load(tmp_path / "ssd.bin").detect(
+        np.random.default_rng(2).integers(0, 256, (48, 64, 3)).astype("u1")
+    )
     assert all(item.label in "abc" for item in found)
 
 
