@@ -1,5 +1,7 @@
 """SSD detectors of TensorFlow Lite: their last operator becomes the head, with the boxes that LiteRT gives."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from flatbuffers import flexbuffers
@@ -7,7 +9,7 @@ from tflite_file import Model
 
 import edgert
 from edgert import convert
-from edgert.convert.importers.tflite_detection import NAME
+from edgert.convert.importers.tflite.detection import NAME
 from edgert.errors import ConversionError, UnsupportedOpError
 from edgert.vision.boxes import decoder
 
@@ -145,7 +147,5 @@ def test_damaged_options_are_one_named_error(tmp_path):
     for place in range(8 * len(whole)):
         damaged = bytearray(data)
         damaged[start + place // 8] ^= 1 << place % 8
-        try:
+        with contextlib.suppress(ConversionError, UnsupportedOpError):
             converted(bytes(damaged), tmp_path)
-        except (ConversionError, UnsupportedOpError):
-            pass
