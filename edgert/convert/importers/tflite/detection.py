@@ -13,7 +13,6 @@ from edgert.convert.importers.tflite.convolutions import dequantised
 from edgert.convert.unsupported import Unsupported
 from edgert.errors import ConversionError
 from edgert.graph import Head
-from edgert.heads import MAX_BOXES
 
 NAME = "TFLite_Detection_PostProcess"
 MAX_ANCHORS = 100_000
@@ -38,7 +37,7 @@ def postprocess(site):
         scales=tuple([1.0 / options[name] for name in SCALES]), background=background,
         score_threshold=min(max(options["nms_score_threshold"], 0.0), 1.0),
         iou_threshold=min(max(options["nms_iou_threshold"], 0.0), 1.0),
-        max_boxes=min(max(options["max_detections"], 1), MAX_BOXES),
+        max_boxes=options["max_detections"],
     )  # fmt: skip
     site.note("each box has its best class alone and hides only others of that class, whichever suppression was asked")
     site.ends(site.input(0), site.input(1))
