@@ -5,6 +5,7 @@ pictures, averages over the whole source area. Where the two shrink by no more t
 """
 
 from edgert.errors import InputError
+from edgert.kernels import tiers
 from edgert.vision.detect import Place
 from edgert.vision.preprocess import Preprocessor, placement
 
@@ -103,11 +104,16 @@ class FramePreprocessor:
 
 
 def _implementation():
-    try:
-        from edgert.kernels.native.pixels import PixelScaler
-    except ImportError:
-        from edgert.kernels.reference.pixels import PixelScaler
-    return PixelScaler
+    """The compiled pass; one that Numba compiles where EDGERT_TIER says jit or nothing is compiled; else NumPy's."""
+    from importlib import import_module
+
+    for tier in tiers.resolve():
+        place = tier if tier in ("jit", "reference") else "native"
+        try:
+            return import_module(f"edgert.kernels.{place}.pixels").PixelScaler
+        except ImportError:
+            if place == "reference":
+                raise
 
 
 def _colours(format, channels):

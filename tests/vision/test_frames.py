@@ -46,12 +46,46 @@ def filmed(colour, format, width=32, height=24):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_native_pass_equals_the_reference(monkeypatch, format, resize, channels):
     native = pytest.importorskip("edgert.kernels.native.pixels")
+    _same_words(monkeypatch, native, format, resize, channels, ((64, 36), (6, 40), (2, 2), (34, 26)))
+
+
+@pytest.mark.parametrize(
+    ("format", "resize", "channels"),
+    [("BGR", "letterbox", 3), ("RGBX", "crop", 1), ("GRAY", "stretch", 3), ("YUYV", "crop", 3),
+     ("NV12", "letterbox", 1), ("YUV420", "letterbox", 3)],
+)  # fmt: skip
+def test_the_jitted_pass_equals_the_reference(monkeypatch, format, resize, channels):
+    jit = pytest.importorskip("edgert.kernels.jit.pixels", reason="Numba is not installed")
+    _same_words(monkeypatch, jit, format, resize, channels, ((34, 26),))
+
+
+def test_a_pass_refuses_buffers_of_other_sizes(monkeypatch):
+    jit = pytest.importorskip("edgert.kernels.jit.pixels", reason="Numba is not installed")
+    monkeypatch.setattr(frames, "_implementation", lambda: jit.PixelScaler)
+    prepare = FramePreprocessor(tensor(), RULE)
+    frame = noise("RGB", 20, 10)
+    prepare(frame)
+    with pytest.raises(ValueError, match="599 bytes instead of 600"):
+        prepare(Frame(frame.data[:-1], "RGB", 20, 10))
+    with pytest.raises(ValueError, match="a tensor of 5 bytes"):
+        prepare(frame, bytearray(5))
+
+
+@pytest.mark.parametrize(("tier", "place"), [("jit", "jit"), ("reference", "reference"), ("scalar", "native")])
+def test_the_tier_that_is_asked_for_prepares_frames(monkeypatch, tier, place):
+    pytest.importorskip(f"edgert.kernels.{place}.pixels")
+    monkeypatch.setenv("EDGERT_TIER", tier)
+    assert frames._implementation().__module__ == f"edgert.kernels.{place}.pixels"
+
+
+def _same_words(monkeypatch, module, format, resize, channels, sizes):
+    """The module's scaler and the reference's, on noise."""
     rule = Preprocess("BGR" if channels == 3 else "GRAY", resize, (123.675, 116.28, 103.53)[:channels], (58.4,))
     spec = Tensor("image", "int8", (1, 13, 17, channels), Quant((0.02,), -3))
-    for width, height in ((64, 36), (6, 40), (2, 2), (34, 26)):
+    for width, height in sizes:
         frame = noise(format, width, height)
         words = []
-        for implementation in (native.PixelScaler, reference.PixelScaler):
+        for implementation in (module.PixelScaler, reference.PixelScaler):
             monkeypatch.setattr(frames, "_implementation", lambda chosen=implementation: chosen)
             words.append(bytes(FramePreprocessor(spec, rule)(frame)[0]))
         assert words[0] == words[1]
