@@ -16,7 +16,6 @@ cdef extern from * nogil:
         ROWS_AT_ONCE
         WEIGHTS_AT_ONCE
     i32v i32_hold(i32v a)
-    void i32_store(int32_t *p, i32v a)
     f32v f32_pow2(f32v shifted)
     i8v i8_load_first(const int8_t *p, int n)
     i32v dot_rows(i32v acc, i8v x, i8v w)

@@ -4,7 +4,7 @@
 # Loops over constant bounds must unroll and their accumulators stay in registers: a tile function is instantiated by
 # calling it with constants, so here `cdef inline` means "inlined, always".
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 cdef extern from * nogil:
@@ -46,6 +46,7 @@ cdef extern from * nogil:
     i32v i32_zero()
     i32v i32_set(int32_t v)
     i32v i32_load(const int32_t *p)
+    void i32_store(int32_t *p, i32v v)
     i32v i32_add(i32v a, i32v b)
     i32v i32_sub(i32v a, i32v b)
     i32v i32_mul(i32v a, i32v b)
@@ -66,6 +67,7 @@ cdef extern from * nogil:
 
     requant requant_set(int clamp_min, int clamp_max, int zero_point)
     i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+    i8v narrow_words(const f32v *v, const requant *r)
     void i8_store4(int8_t *out, i8v q)
     void i8_store2(int8_t *out, i8v q, int half)
     void i8_store1(int8_t *out, i8v q, int quarter)
@@ -94,8 +96,9 @@ cdef extern from * nogil:
     void dw_pair(i32v *acc, const int8_t *x0, const int8_t *x1, const dw_weight *w)
     void dw_store(int8_t *out, int n, const i32v *acc, const float *multiplier, const requant *r)
 
-    int quad_channel(int v, int l)
-    void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
-    i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
+    int quad_channel(int vecs, int v, int l)
+    void quad_load(int vecs, x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
+    void quad_between(x4v *q, const x4v *left, const x4v *right)
+    void quad_store(int vecs, int8_t *out, int n, f32v a, f32v b, f32v c, f32v d, const requant *r)
 
     Py_ssize_t lookup_blocks(uint8_t *out, const uint8_t *x, Py_ssize_t n, const uint8_t *table)

@@ -13,18 +13,18 @@ cdef struct Matmul:
 
 cdef void matmul_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Matmul *p = <const Matmul *>params
-    cdef Py_ssize_t batch, row, at_a, at_b, column, k
+    cdef Py_ssize_t row, column, k
+    cdef Walk at
     cdef const int8_t *a
     cdef const int8_t *b
     cdef int8_t *out
     cdef int32_t acc
     for row in range(share(p.shape.rows * p.m, thread, n_threads), share(p.shape.rows * p.m, thread + 1, n_threads)):
-        batch = row // p.m
-        row_offsets(&p.shape, batch, &at_a, &at_b)
-        a = <const int8_t *>tensors[0] + at_a * p.m * p.k + row % p.m * p.a_row
+        at = walk_from(&p.shape, row // p.m)
+        a = <const int8_t *>tensors[0] + at.a * p.m * p.k + row % p.m * p.a_row
         out = <int8_t *>tensors[2] + row * p.n
         for column in range(p.n):
-            b = <const int8_t *>tensors[1] + at_b * p.k * p.n + column * p.b_column
+            b = <const int8_t *>tensors[1] + at.b * p.k * p.n + column * p.b_column
             acc = 0
             for k in range(p.k):
                 acc += (a[k * p.a_step] - p.zero_a) * (b[k * p.b_step] - p.zero_b)

@@ -13,6 +13,7 @@ cdef struct Conv:
     int h_in, w_in, c_in
     int h_out, w_out
     int stride_h, stride_w
+    int pick_h, pick_w            # of a 1x1 conv with a stride, if rows are copied: only pixels that it reads are
     int pad_top, pad_left
     int span_h                    # input rows under one output row: (kh - 1) * dilation_h + 1
     int row_width                 # pixels in a copied row
@@ -37,6 +38,7 @@ cdef inline void copy_flipped(uint8_t *to, const uint8_t *x, Py_ssize_t count) n
 cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogil:
     """One padded input row. row: NULL for a row of padding."""
     cdef Py_ssize_t c = p.c_in, i, x
+    cdef uint64_t words[2]
     cdef Py_ssize_t left = min(p.pad_left, p.row_width) if row != NULL else p.row_width
     cdef Py_ssize_t count
     if p.up_w > 1 and row != NULL:
@@ -45,6 +47,16 @@ cdef void copy_row(uint8_t *to, const uint8_t *row, const Conv *p) noexcept nogi
             if p.pad_left + x * p.up_w < p.row_width:
                 for i in range(c):
                     to[(p.pad_left + x * p.up_w) * c + i] = row[x * c + i] ^ ACT_FLIP
+        return
+    if p.pick_w > 1 and row != NULL:
+        for x in range(p.row_width):
+            for i in range(0, c, 16):  # what is written beyond the pixel is the next one's place
+                memcpy(words, row + i, 16)
+                words[0] ^= ACT_FLIP * <uint64_t>0x0101010101010101
+                words[1] ^= ACT_FLIP * <uint64_t>0x0101010101010101
+                memcpy(to + i, words, 16)
+            to += c
+            row += p.pick_w * c
         return
     memset(to, p.fill, left * c)
     if row == NULL:
@@ -63,7 +75,7 @@ cdef void copy_band(uint8_t *to, const uint8_t *image, const Conv *p, int first,
         copy_flipped(to, image + <Py_ssize_t>first * p.w_in * p.c_in, <Py_ssize_t>rows * p.w_in * p.c_in)
         return
     for y in range(first - p.pad_top, first - p.pad_top + rows):
-        source = y // p.up_h if y >= 0 and y % p.up_h == 0 else -1
+        source = y * p.pick_h // p.up_h if y >= 0 and y % p.up_h == 0 else -1
         copy_row(to, image + <Py_ssize_t>source * p.w_in * p.c_in if 0 <= source < p.h_in else NULL, p)
         to += <Py_ssize_t>p.row_width * p.c_in
 
@@ -75,9 +87,12 @@ cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, in
     cdef Gemm gemm = p.gemm  # a copy: stores to `out` cannot change it, so the compiler need not read it again
     cdef requant q = requant_of(&gemm.out)
     cdef int vecs, n, r, x, w_out = p.w_out
-    cdef Py_ssize_t step = <Py_ssize_t>p.stride_w * p.c_in, to_next_row = p.stride_h * row_bytes - p.w_out * step
+    cdef Py_ssize_t step = <Py_ssize_t>p.stride_w * p.c_in if w_out > 1 else p.stride_h * row_bytes
+    cdef Py_ssize_t to_next_row = p.stride_h * row_bytes - w_out * step
     cdef const uint8_t *at
     cdef const uint8_t *pixels[8]
+    if to_next_row == 0:
+        w_out = <int>count  # one long row
     while panel < last_panel:
         vecs = panels_at_once(last_panel - panel, count)
         left = gemm.channels - (panel + vecs - 1) * LANES
@@ -102,6 +117,34 @@ cdef void conv_band(const Conv *p, const uint8_t *band, Py_ssize_t row_bytes, in
             gemm_block(n, vecs, &gemm, pixels, &q, group * gemm.panels + panel,
                        out + pixel * gemm.out_stride + group * gemm.channels + panel * LANES, <int>min(left, LANES))
             pixel += n
+        panel += vecs
+
+
+cdef void pixel_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    """A single output pixel that reads a single input pixel: a linear layer of a batch of one."""
+    cdef const Conv *p = <const Conv *>params
+    cdef Gemm gemm = p.gemm
+    cdef requant q = requant_of(&gemm.out)
+    cdef Py_ssize_t blocks = (gemm.panels + PANELS_TOGETHER - 1) // PANELS_TOGETHER
+    cdef Py_ssize_t panel = share(blocks, thread, n_threads) * PANELS_TOGETHER
+    cdef Py_ssize_t last_panel = min(<Py_ssize_t>gemm.panels, share(blocks, thread + 1, n_threads) * PANELS_TOGETHER)
+    cdef int8_t *out = <int8_t *>tensors[p.out_index]
+    cdef const uint8_t *x = <const uint8_t *>tensors[0]
+    cdef int vecs, left
+    if not p.in_place:
+        copy_flipped(<uint8_t *>scratch, x, p.c_in)
+        x = <const uint8_t *>scratch
+    while panel < last_panel:
+        vecs = panels_at_once(last_panel - panel, 1)
+        left = <int>min(<Py_ssize_t>LANES, gemm.channels - (panel + vecs - 1) * LANES)
+        if vecs == ROW_VECS:
+            gemm_tile(1, ROW_VECS, &gemm, &x, &q, panel, out + panel * LANES, left)
+        elif vecs == TILE_VECS:
+            gemm_tile(1, TILE_VECS, &gemm, &x, &q, panel, out + panel * LANES, left)
+        elif TILE_VECS > 2 and vecs == 2:
+            gemm_tile(1, 2, &gemm, &x, &q, panel, out + panel * LANES, left)
+        else:
+            gemm_tile(1, 1, &gemm, &x, &q, panel, out + panel * LANES, left)
         panel += vecs
 
 
@@ -149,7 +192,8 @@ cdef double[::1] channel_multipliers(x, weight, out, int channels):
 cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
     """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
     cdef Conv *p = shape
-    cdef int group_c = p.c_in // p.groups, s
+    cdef int group_c = p.c_in // p.groups, s, pixels = p.out_rows * p.w_out
+    cdef uintptr_t kernel = <uintptr_t>&conv2d_kernel
     cdef bint runs = dilation_w == 1 and p.groups == 1
     x, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
@@ -169,6 +213,14 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
     p.contiguous = fits and p.row_width == p.w_in and p.up_h == 1 and p.up_w == 1
     p.in_place = ACT_FLIP == 0 and fits and p.up_h == 1 and p.up_w == 1 and x.data is None
+    p.pick_h = p.pick_w = 1
+    if kh == 1 and kw == 1 and fits and not p.in_place and x.data is None and p.up_h == 1 and p.up_w == 1:
+        p.pick_h, p.pick_w = p.stride_h, p.stride_w
+        p.stride_h = p.stride_w = 1
+        p.row_width = p.w_out
+        p.contiguous = p.contiguous and p.pick_h == 1
+    if kh == 1 and kw == 1 and fits and pixels == 1 and p.groups == 1 and p.up_h == 1 and p.up_w == 1:
+        kernel = <uintptr_t>&pixel_kernel
     cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_in
     cdef Py_ssize_t band_bytes = BAND_BYTES[variant]
     cdef Py_ssize_t more = band_bytes // max(row_bytes, 1) - p.span_h
@@ -187,7 +239,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
             p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
     gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, biases, multipliers, x.quant.zero_point, rest)
     memcpy(layout.at(), p, sizeof(Conv))
-    return make_step(op + variant_suffix(variant), <uintptr_t>&conv2d_kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)
+    return make_step(op + variant_suffix(variant), kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)
 
 
 cdef bint constant_weights(inputs):

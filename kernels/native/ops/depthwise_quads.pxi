@@ -1,51 +1,53 @@
 # Depthwise kernels of up to three rows through the dot product: the bytes of three rows are interleaved so that a lane
 # holds one channel's column, and dot4 multiplies it by the column of weights (the fourth weight is zero). A column that
-# was interleaved for one output serves its right neighbours too.
+# was interleaved for one output serves its right neighbours too. A block has four vectors of channels, the last one as many
+# as it needs: `vecs` is 4, 2 or 1, a constant.
 
-cdef inline void quad_column(x4v *q, const Depthwise *p, const uint8_t *x) noexcept nogil:
-    quad_load(q, x, x + p.second_row, x + p.third_row)
-
-
-cdef inline void quad_output(const Depthwise *p, const i32v *acc, const float *multiplier, const requant *q, int8_t *out, int n) noexcept nogil:
-    cdef i8v words = quad_narrow(f32_mul(f32_from_i32(acc[0]), f32_load(multiplier)), f32_mul(f32_from_i32(acc[1]), f32_load(multiplier + LANES)),
-                                 f32_mul(f32_from_i32(acc[2]), f32_load(multiplier + 2 * LANES)), f32_mul(f32_from_i32(acc[3]), f32_load(multiplier + 3 * LANES)), q)
-    if n >= 4 * LANES:
-        i8_store4(out, words)
-    else:
-        i8_store_first(out, words, 0, n)
+cdef inline void quad_column(int vecs, x4v *q, const Depthwise *p, const uint8_t *x) noexcept nogil:
+    quad_load(vecs, q, x, x + p.second_row, x + p.third_row)
 
 
-cdef inline void quad_dot(i32v *acc, const x4v *column, const i8v *w) noexcept nogil:
+cdef inline f32v quad_scaled(int vecs, int v, const i32v *acc, const float *multiplier) noexcept nogil:
+    v = min(v, vecs - 1)  # what is beyond the last is not stored
+    return f32_mul(f32_from_i32(acc[v]), f32_load(multiplier + v * LANES))
+
+
+cdef inline void quad_output(int vecs, const i32v *acc, const float *multiplier, const requant *q, int8_t *out, int n) noexcept nogil:
+    quad_store(vecs, out, n, quad_scaled(vecs, 0, acc, multiplier), quad_scaled(vecs, 1, acc, multiplier),
+               quad_scaled(vecs, 2, acc, multiplier), quad_scaled(vecs, 3, acc, multiplier), q)
+
+
+cdef inline void quad_dot(int vecs, i32v *acc, const x4v *column, const i8v *w) noexcept nogil:
     cdef int v
-    for v in range(4):
+    for v in range(vecs):
         acc[v] = dot4(acc[v], column[v], w[v])
 
 
-cdef inline void quad_rest_dot(i32v *acc, const x4v *column, const int8_t *w) noexcept nogil:
+cdef inline void quad_rest_dot(int vecs, i32v *acc, const x4v *column, const int8_t *w) noexcept nogil:
     cdef int v
-    for v in range(4):
+    for v in range(vecs):
         acc[v] = dot4(acc[v], column[v], w_load(w + v * LANES * 4))
 
 
-cdef inline void quad_sliding(bint has_rest, const Depthwise *p, const x4v *left, const x4v *middle, const x4v *right, const i8v *w,
+cdef inline void quad_sliding(int vecs, bint has_rest, const Depthwise *p, const x4v *left, const x4v *middle, const x4v *right, const i8v *w,
                               Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """One output under a kernel three columns wide. has_rest: a constant."""
     cdef i32v acc[4]
     cdef const int8_t *rest = p.quad_rest + block * 48 * LANES
     cdef int v
-    for v in range(4):
+    for v in range(vecs):
         acc[v] = i32_load(p.bias + (block * 4 + v) * LANES)
-    quad_dot(acc, left, w)
-    quad_dot(acc, middle, w + 4)
-    quad_dot(acc, right, w + 8)
+    quad_dot(vecs, acc, left, w)
+    quad_dot(vecs, acc, middle, w + 4)
+    quad_dot(vecs, acc, right, w + 8)
     if has_rest:
-        quad_rest_dot(acc, left, rest)
-        quad_rest_dot(acc, middle, rest + 16 * LANES)
-        quad_rest_dot(acc, right, rest + 32 * LANES)
-    quad_output(p, acc, p.multiplier + block * 4 * LANES, q, out, n)
+        quad_rest_dot(vecs, acc, left, rest)
+        quad_rest_dot(vecs, acc, middle, rest + 16 * LANES)
+        quad_rest_dot(vecs, acc, right, rest + 32 * LANES)
+    quad_output(vecs, acc, p.multiplier + block * 4 * LANES, q, out, n)
 
 
-cdef inline void quad_row_sliding(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_row_sliding(int vecs, bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs under three columns at stride 1: each step interleaves one new column in place of the oldest."""
     cdef x4v a[4]
     cdef x4v b[4]
@@ -55,28 +57,36 @@ cdef inline void quad_row_sliding(bint has_rest, const Depthwise *p, const uint8
     cdef int i, left = p.w_out
     for i in range(12):
         w[i] = w_load(p.quad_weights + (block * 12 + i) * LANES * 4)
-    quad_column(a, p, x)
-    quad_column(b, p, x + step)
+    quad_column(vecs, a, p, x)
+    quad_column(vecs, b, p, x + step)
     x += 2 * step
     while left >= 3:
-        quad_column(c, p, x)
-        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
-        quad_column(a, p, x + step)
-        quad_sliding(has_rest, p, b, c, a, w, block, q, out + step, n)
-        quad_column(b, p, x + 2 * step)
-        quad_sliding(has_rest, p, c, a, b, w, block, q, out + 2 * step, n)
+        quad_column(vecs, c, p, x)
+        quad_sliding(vecs, has_rest, p, a, b, c, w, block, q, out, n)
+        quad_column(vecs, a, p, x + step)
+        quad_sliding(vecs, has_rest, p, b, c, a, w, block, q, out + step, n)
+        quad_column(vecs, b, p, x + 2 * step)
+        quad_sliding(vecs, has_rest, p, c, a, b, w, block, q, out + 2 * step, n)
         x += 3 * step
         out += 3 * step
         left -= 3
     if left > 0:
-        quad_column(c, p, x)
-        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
+        quad_column(vecs, c, p, x)
+        quad_sliding(vecs, has_rest, p, a, b, c, w, block, q, out, n)
         if left > 1:
-            quad_column(a, p, x + step)
-            quad_sliding(has_rest, p, b, c, a, w, block, q, out + step, n)
+            quad_column(vecs, a, p, x + step)
+            quad_sliding(vecs, has_rest, p, b, c, a, w, block, q, out + step, n)
 
 
-cdef inline void quad_row_by_two(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_middle(int vecs, bint between, x4v *middle, const x4v *left, const x4v *right, const Depthwise *p, const uint8_t *x) noexcept nogil:
+    """The column at x, between two that are known; of which it may be halves."""
+    if between:
+        quad_between(middle, left, right)
+    else:
+        quad_column(vecs, middle, p, x)
+
+
+cdef inline void quad_row_by_two(int vecs, bint has_rest, bint between, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs that lie two columns apart (stride 2, or pixels folded in pairs) under three: two new columns a step,
     the third was the last one's right."""
     cdef x4v a[4]
@@ -87,26 +97,26 @@ cdef inline void quad_row_by_two(bint has_rest, const Depthwise *p, const uint8_
     cdef int i, left = p.wide_w
     for i in range(12):
         w[i] = w_load(p.quad_weights + (block * 12 + i) * LANES * 4)
-    quad_column(a, p, x)
+    quad_column(vecs, a, p, x)
     while left > 1:
-        quad_column(b, p, x + step)
-        quad_column(c, p, x + 2 * step)
-        quad_sliding(has_rest, p, a, b, c, w, block, q, out, n)
-        quad_column(b, p, x + 3 * step)
-        quad_column(a, p, x + 4 * step)
+        quad_column(vecs, c, p, x + 2 * step)
+        quad_middle(vecs, between, b, a, c, p, x + step)
+        quad_sliding(vecs, has_rest, p, a, b, c, w, block, q, out, n)
+        quad_column(vecs, a, p, x + 4 * step)
+        quad_middle(vecs, between, b, c, a, p, x + 3 * step)
         if left == 2 and p.last_c < n:
             n = p.last_c
-        quad_sliding(has_rest, p, c, b, a, w, block, q, out + out_step, n)
+        quad_sliding(vecs, has_rest, p, c, b, a, w, block, q, out + out_step, n)
         x += 4 * step
         out += 2 * out_step
         left -= 2
     if left > 0:
-        quad_column(b, p, x + step)
-        quad_column(c, p, x + 2 * step)
-        quad_sliding(has_rest, p, a, b, c, w, block, q, out, min(n, p.last_c))
+        quad_column(vecs, c, p, x + 2 * step)
+        quad_middle(vecs, between, b, a, c, p, x + step)
+        quad_sliding(vecs, has_rest, p, a, b, c, w, block, q, out, min(n, p.last_c))
 
 
-cdef inline void quad_row(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_row(int vecs, bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     """A row of outputs under any number of columns at any stride."""
     cdef x4v column[4]
     cdef i32v acc[4]
@@ -115,41 +125,56 @@ cdef inline void quad_row(bint has_rest, const Depthwise *p, const uint8_t *x, P
     cdef int left = p.wide_w, k, v
     while left > 0:
         w = p.quad_weights + block * p.quads * 16 * LANES
-        for v in range(4):
+        for v in range(vecs):
             acc[v] = i32_load(p.bias + (block * 4 + v) * LANES)
         for k in range(p.quads):
-            quad_column(column, p, x + k * p.column_step)
-            quad_rest_dot(acc, column, w)
+            quad_column(vecs, column, p, x + k * p.column_step)
+            quad_rest_dot(vecs, acc, column, w)
             if has_rest:
-                quad_rest_dot(acc, column, w + to_rest)
+                quad_rest_dot(vecs, acc, column, w + to_rest)
             w += 16 * LANES
-        quad_output(p, acc, p.multiplier + block * 4 * LANES, q, out, min(n, p.last_c) if left == 1 else n)
+        quad_output(vecs, acc, p.multiplier + block * 4 * LANES, q, out, min(n, p.last_c) if left == 1 else n)
         x += <Py_ssize_t>p.stride_w * p.wide_c
         out += p.wide_c
         left -= 1
 
 
-cdef inline void quad_block(bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+cdef inline void quad_block(int vecs, bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
     if p.sliding == 1:
-        quad_row_sliding(has_rest, p, x, block, q, out, n)
+        quad_row_sliding(vecs, has_rest, p, x, block, q, out, n)
     elif p.sliding == 2:
-        quad_row_by_two(has_rest, p, x, block, q, out, n)
+        if vecs == 4 and p.wide_c == 2 * p.c_out == 4 * LANES:
+            quad_row_by_two(4, has_rest, True, p, x, block, q, out, n)
+        else:
+            quad_row_by_two(vecs, has_rest, False, p, x, block, q, out, n)
     else:
-        quad_row(has_rest, p, x, block, q, out, n)
+        quad_row(vecs, has_rest, p, x, block, q, out, n)
+
+
+cdef inline int quad_vecs(const Depthwise *p, Py_ssize_t block) noexcept nogil:
+    cdef Py_ssize_t channels = p.wide_c - block * 4 * LANES
+    if channels > 2 * LANES or p.has_rest[block]:
+        return 4
+    return 2 if channels > LANES else 1
 
 
 cdef inline void quad_rows(const Depthwise *shared, const uint8_t *band, Py_ssize_t band_step, int rows, int8_t *out) noexcept nogil:
-    cdef int row, n
+    cdef int row, n, vecs
     cdef Py_ssize_t block
     cdef Depthwise p = shared[0]  # a copy: stores to `out` cannot change it, so the compiler need not read it again
     cdef requant q = requant_of(&p.out)
     for row in range(rows):
         for block in range(p.blocks):
             n = <int>min(<Py_ssize_t>4 * LANES, p.wide_c - block * 4 * LANES)
+            vecs = quad_vecs(&p, block)
             if p.has_rest[block]:
-                quad_block(True, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+                quad_block(4, True, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+            elif vecs == 4:
+                quad_block(4, False, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+            elif vecs == 2:
+                quad_block(2, False, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
             else:
-                quad_block(False, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
+                quad_block(1, False, &p, band + block * 4 * LANES, block, &q, out + block * 4 * LANES, n)
         band += band_step
         out += <Py_ssize_t>p.w_out * p.c_out
 
@@ -180,10 +205,20 @@ cdef bint quads_can_hold(weight):
     return True
 
 
+cdef bint quad_has_rest(const Depthwise *p, const int8_t *weights, int zero_point, Py_ssize_t block):
+    """Whether a weight of this block's channels is more than dot4 takes."""
+    cdef Py_ssize_t channel, tap
+    for channel in range(block * 4 * LANES, min(<Py_ssize_t>p.wide_c, (block + 1) * 4 * LANES)):
+        for tap in range(p.kernel_rows * p.quads):
+            if weight_part(weights[tap * p.c_out + channel % p.c_out] - zero_point, 1):
+                return True
+    return False
+
+
 cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[::1] multipliers, int x_zero_point):
     """Weights, biases and multipliers in the order in which quad_rows wants them."""
     cdef const int8_t *weights = <const int8_t *><uintptr_t>address_of(weight.data)
-    cdef int block, v, l, k, ky, channel, w, zero_point = weight.quant.zero_point
+    cdef int block, v, l, k, ky, channel, w, vecs, zero_point = weight.quant.zero_point
     cdef int64_t folded, shift = x_zero_point + ACT_FLIP
     cdef Py_ssize_t at
     fold_narrow(p)
@@ -200,9 +235,11 @@ cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[
     p.bias = <int32_t *>layout.at(at_bias)
     p.multiplier = <float *>layout.at(at_multiplier)
     for block in range(p.blocks):
-        for v in range(4):
+        p.has_rest[block] = quad_has_rest(p, weights, zero_point, block)
+        vecs = quad_vecs(p, block)
+        for v in range(vecs):
             for l in range(LANES):
-                channel = block * 4 * LANES + quad_channel(v, l)
+                channel = block * 4 * LANES + quad_channel(vecs, v, l)
                 if channel >= p.wide_c:
                     continue
                 channel = channel % p.c_out
@@ -215,7 +252,6 @@ cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[
                         p.quad_weights[at + ky] = <int8_t>weight_part(w, 0)
                         if weight_part(w, 1):
                             p.quad_rest[at + ky] = <int8_t>weight_part(w, 1)
-                            p.has_rest[block] = 1
                 p.bias[(block * 4 + v) * LANES + l] = <int32_t><uint32_t>folded
                 p.multiplier[(block * 4 + v) * LANES + l] = <float>multipliers[channel]
     return layout

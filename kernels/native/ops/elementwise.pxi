@@ -1,4 +1,4 @@
-# add, sub, mul, minimum, maximum, squared_difference on int8 with broadcasting, the same on float32 and int32, and lookup.
+# add, sub, mul, minimum, maximum, squared_difference on int8 with broadcasting, the same on float32 and int32.
 
 cdef enum BinaryOp:
     ADD, SUB, MUL, MINIMUM, MAXIMUM, SQUARED_DIFFERENCE, DIV, FLOOR_DIV
@@ -19,6 +19,11 @@ cdef struct Broadcast:
     Py_ssize_t inner_b
 
 
+cdef enum:
+    SPREAD_BYTES = 2048  # of an operand whose rows are written out side by side
+    SHORT_ROW = 64
+
+
 cdef struct Binary:
     Broadcast shape
     int op
@@ -30,6 +35,8 @@ cdef struct Binary:
     float scale_out
     float low                           # clamp of float outputs
     float high
+    Py_ssize_t together                 # short rows are written out side by side in scratch, this many of them; else 1
+    bint repeats_b                      # every row has the same b
     const char *a                       # a constant operand, copied to where vector loads may run past its end; else NULL
     const char *b
 
@@ -64,14 +71,37 @@ cdef set_broadcast(Broadcast *s, a_shape, b_shape, out_shape):
         s.rows *= size
 
 
-cdef inline void row_offsets(const Broadcast *s, Py_ssize_t row, Py_ssize_t *a, Py_ssize_t *b) noexcept nogil:
+cdef struct Walk:
+    # a row of the output, and where its operands begin
+    Py_ssize_t a
+    Py_ssize_t b
+    Py_ssize_t index[MAX_DIMS]
+
+
+cdef inline Walk walk_from(const Broadcast *s, Py_ssize_t row) noexcept nogil:
+    cdef Walk at
     cdef int d
-    a[0] = 0
-    b[0] = 0
+    at.a = at.b = 0
     for d in range(s.dims - 1, -1, -1):
-        a[0] += row % s.size[d] * s.stride_a[d]
-        b[0] += row % s.size[d] * s.stride_b[d]
+        at.index[d] = row % s.size[d]
         row //= s.size[d]
+        at.a += at.index[d] * s.stride_a[d]
+        at.b += at.index[d] * s.stride_b[d]
+    return at
+
+
+cdef inline void walk_on(Walk *at, const Broadcast *s) noexcept nogil:
+    """To the next row."""
+    cdef int d
+    for d in range(s.dims - 1, -1, -1):
+        at.index[d] += 1
+        at.a += s.stride_a[d]
+        at.b += s.stride_b[d]
+        if at.index[d] < s.size[d]:
+            return
+        at.index[d] = 0
+        at.a -= s.stride_a[d] * s.size[d]
+        at.b -= s.stride_b[d] * s.size[d]
 
 
 cdef struct Factors:
@@ -113,19 +143,22 @@ cdef inline void operands(f32v *value, const int8_t *words, Py_ssize_t i, Py_ssi
         value[0] = value[1] = value[2] = value[3] = f32_set(<float>(words[0] - zero))
 
 
-cdef inline void binary_int8_row(int op, const Binary *p, const int8_t *a, const int8_t *b, int8_t *out, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t i = first, moves_a = p.shape.inner_a, moves_b = p.shape.inner_b
+cdef inline void binary_int8_row(int op, const Binary *p, const int8_t *a, Py_ssize_t moves_a, const int8_t *b, Py_ssize_t moves_b,
+                                 int8_t *out, Py_ssize_t i, Py_ssize_t last) noexcept nogil:
+    """Elements i .. last - 1 of a row."""
     cdef int32_t zero_a = p.zero_a, zero_b = p.zero_b
     cdef requant q = requant_of(&p.out)
     cdef Factors scale
+    cdef int k
     cdef f32v v[4]
     cdef f32v w[4]
     scale.a, scale.b, scale.out = f32_set(p.scale_a), f32_set(p.scale_b), f32_set(p.scale_out)
     while i + 4 * LANES <= last:
         operands(v, a, i, moves_a, zero_a)
         operands(w, b, i, moves_b, zero_b)
-        i8_store4(out + i, narrow4(combine(op, &scale, v[0], w[0]), combine(op, &scale, v[1], w[1]),
-                                   combine(op, &scale, v[2], w[2]), combine(op, &scale, v[3], w[3]), &q))
+        for k in range(4):
+            v[k] = combine(op, &scale, v[k], w[k])
+        i8_store4(out + i, narrow_words(v, &q))
         i += 4 * LANES
     while i < last:
         v[0] = combine(op, &scale, operand(a, i, moves_a, zero_a), operand(b, i, moves_b, zero_b))
@@ -133,34 +166,64 @@ cdef inline void binary_int8_row(int op, const Binary *p, const int8_t *a, const
         i += LANES
 
 
+cdef void binary_int8_rows(const Binary *p, const int8_t *a, Py_ssize_t moves_a, const int8_t *b, Py_ssize_t moves_b,
+                           int8_t *out, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    if p.op == ADD and moves_a and moves_b:  # the residual connections: worth an instance of its own
+        binary_int8_row(ADD, p, a, 1, b, 1, out, first, last)
+    elif p.op == ADD:
+        binary_int8_row(ADD, p, a, moves_a, b, moves_b, out, first, last)
+    elif p.op == SUB:
+        binary_int8_row(SUB, p, a, moves_a, b, moves_b, out, first, last)
+    elif p.op == MUL:
+        binary_int8_row(MUL, p, a, moves_a, b, moves_b, out, first, last)
+    elif p.op == MINIMUM:
+        binary_int8_row(MINIMUM, p, a, moves_a, b, moves_b, out, first, last)
+    elif p.op == MAXIMUM:
+        binary_int8_row(MAXIMUM, p, a, moves_a, b, moves_b, out, first, last)
+    else:
+        binary_int8_row(SQUARED_DIFFERENCE, p, a, moves_a, b, moves_b, out, first, last)
+
+
+cdef inline void spread(int8_t *to, const int8_t *x, Py_ssize_t moves, Py_ssize_t n) noexcept nogil:
+    """n elements of a row, or its one element n times, in whole vectors: what is written beyond is written again."""
+    cdef Py_ssize_t i
+    for i in range(0, n, 16):
+        if moves:
+            memcpy(to + i, x + i, 16)
+        else:
+            memset(to + i, x[0], 16)
+
+
 cdef void binary_int8_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Binary *p = <const Binary *>params
-    cdef Py_ssize_t row = 0, last_row = p.shape.rows, first = 0, last = p.shape.inner, at_a, at_b
-    cdef const int8_t *a
-    cdef const int8_t *b
-    cdef int8_t *out
+    cdef Py_ssize_t row = 0, last_row = p.shape.rows, first = 0, last = p.shape.inner, i, n
+    cdef const int8_t *a = <const int8_t *>(p.a if p.a != NULL else tensors[0])
+    cdef const int8_t *b = <const int8_t *>(p.b if p.b != NULL else tensors[1])
+    cdef int8_t *out = <int8_t *>tensors[2]
+    cdef int8_t *spread_a = <int8_t *>scratch
+    cdef int8_t *spread_b = spread_a + p.together * last + 16
+    cdef bint fresh = True
+    cdef Walk at
     if p.shape.rows >= n_threads:
         row, last_row = share(p.shape.rows, thread, n_threads), share(p.shape.rows, thread + 1, n_threads)
     else:
         first, last = share(p.shape.inner, thread, n_threads), share(p.shape.inner, thread + 1, n_threads)
+    at = walk_from(&p.shape, row)
     while row < last_row:
-        row_offsets(&p.shape, row, &at_a, &at_b)
-        a = <const int8_t *>(p.a if p.a != NULL else tensors[0]) + at_a
-        b = <const int8_t *>(p.b if p.b != NULL else tensors[1]) + at_b
-        out = <int8_t *>tensors[2] + row * p.shape.inner
-        if p.op == ADD:
-            binary_int8_row(ADD, p, a, b, out, first, last)
-        elif p.op == SUB:
-            binary_int8_row(SUB, p, a, b, out, first, last)
-        elif p.op == MUL:
-            binary_int8_row(MUL, p, a, b, out, first, last)
-        elif p.op == MINIMUM:
-            binary_int8_row(MINIMUM, p, a, b, out, first, last)
-        elif p.op == MAXIMUM:
-            binary_int8_row(MAXIMUM, p, a, b, out, first, last)
-        else:
-            binary_int8_row(SQUARED_DIFFERENCE, p, a, b, out, first, last)
-        row += 1
+        n = min(p.together, last_row - row) if first == 0 and last == p.shape.inner else 1
+        if n <= 1:
+            binary_int8_rows(p, a + at.a, p.shape.inner_a, b + at.b, p.shape.inner_b, out + row * p.shape.inner, first, last)
+            walk_on(&at, &p.shape)
+            row += 1
+            continue
+        for i in range(n):
+            spread(spread_a + i * last, a + at.a, p.shape.inner_a, last)
+            if fresh or not p.repeats_b:
+                spread(spread_b + i * last, b + at.b, p.shape.inner_b, last)
+            walk_on(&at, &p.shape)
+        fresh = n < p.together
+        binary_int8_rows(p, spread_a, 1, spread_b, 1, out + row * last, 0, n * last)
+        row += n
 
 
 cdef inline float float_pair(int op, float a, float b) noexcept nogil:
@@ -223,14 +286,15 @@ cdef inline void float_row(int op, const Binary *p, const float *a, const float 
 
 cdef void binary_float_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Binary *p = <const Binary *>params
-    cdef Py_ssize_t row, at_a, at_b
+    cdef Py_ssize_t row
+    cdef Walk at = walk_from(&p.shape, share(p.shape.rows, thread, n_threads))
     cdef const float *a
     cdef const float *b
     cdef float *out
     for row in range(share(p.shape.rows, thread, n_threads), share(p.shape.rows, thread + 1, n_threads)):
-        row_offsets(&p.shape, row, &at_a, &at_b)
-        a = <const float *>tensors[0] + at_a
-        b = <const float *>tensors[1] + at_b
+        a = <const float *>tensors[0] + at.a
+        b = <const float *>tensors[1] + at.b
+        walk_on(&at, &p.shape)
         out = <float *>tensors[2] + row * p.shape.inner
         if p.op == ADD:
             float_row(ADD, p, a, b, out)
@@ -250,14 +314,15 @@ cdef void binary_float_kernel(const void *params, char *const *tensors, char *sc
 
 cdef void binary_int32_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Binary *p = <const Binary *>params
-    cdef Py_ssize_t row, i, at_a, at_b
+    cdef Py_ssize_t row, i
+    cdef Walk at = walk_from(&p.shape, share(p.shape.rows, thread, n_threads))
     cdef const int32_t *a
     cdef const int32_t *b
     cdef int32_t *out
     for row in range(share(p.shape.rows, thread, n_threads), share(p.shape.rows, thread + 1, n_threads)):
-        row_offsets(&p.shape, row, &at_a, &at_b)
-        a = <const int32_t *>tensors[0] + at_a
-        b = <const int32_t *>tensors[1] + at_b
+        a = <const int32_t *>tensors[0] + at.a
+        b = <const int32_t *>tensors[1] + at.b
+        walk_on(&at, &p.shape)
         out = <int32_t *>tensors[2] + row * p.shape.inner
         for i in range(p.shape.inner):
             out[i] = int_pair(p.op, a[i * p.shape.inner_a], b[i * p.shape.inner_b])
@@ -299,7 +364,9 @@ def bind_binary(op, inputs, outputs, attrs):
         set_output(&p.out, out, attrs)
         p.a = place_constant(a, layout, at_a)
         p.b = place_constant(b, layout, at_b)
-        return make_step(op, <uintptr_t>&binary_int8_kernel, layout, out.size * MOVE)
+        p.together = SPREAD_BYTES // p.shape.inner if p.shape.inner < SHORT_ROW else 1
+        p.repeats_b = b.size == p.shape.inner and p.shape.inner_b
+        return make_step(op, <uintptr_t>&binary_int8_kernel, layout, out.size * MOVE, 2 * (p.together * p.shape.inner + 16))
     if a.dtype == b.dtype == out.dtype == "float32" and p.op != FLOOR_DIV:
         p.low, p.high = attrs.get("clamp_min", float("-inf")), attrs.get("clamp_max", float("inf"))
         return make_step(op, <uintptr_t>&binary_float_kernel, layout, out.size * MOVE)
@@ -307,29 +374,3 @@ def bind_binary(op, inputs, outputs, attrs):
     if a.dtype == b.dtype == out.dtype == "int32" and p.op not in (DIV, SQUARED_DIFFERENCE) and not clamped:
         return make_step(op, <uintptr_t>&binary_int32_kernel, layout, out.size * MOVE)
     return None
-
-
-cdef struct Lookup:
-    Py_ssize_t size
-    uint8_t table[256]   # by the word's bit pattern
-
-
-cdef void lookup_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
-    cdef const Lookup *p = <const Lookup *>params
-    cdef Py_ssize_t first = share(p.size, thread, n_threads), n = share(p.size, thread + 1, n_threads) - first, i
-    cdef const uint8_t *x = <const uint8_t *>tensors[0] + first
-    cdef uint8_t *out = <uint8_t *>tensors[2] + first
-    for i in range(lookup_blocks(out, x, n, p.table), n):
-        out[i] = p.table[x[i]]
-
-
-def bind_lookup(op, inputs, outputs, attrs):
-    cdef Layout layout = Layout(sizeof(Lookup))
-    cdef Lookup *p = <Lookup *>layout.at()
-    if inputs[0].dtype != "int8" or outputs[0].dtype != "int8" or inputs[1].data is None:
-        return None
-    p.size = inputs[0].size
-    table = bytes(inputs[1].data)
-    for q in range(256):
-        p.table[q ^ 0x80] = table[q]  # the file's table starts at word -128, whose bit pattern is 0x80
-    return make_step(op, <uintptr_t>&lookup_kernel, layout, p.size * MOVE)

@@ -73,9 +73,14 @@ cdef struct ArgExtreme:
     int dtype                     # 0 int8, 1 int32, 2 float32
 
 
-cdef inline double word_at(const char *x, int dtype, Py_ssize_t i) noexcept nogil:
-    if dtype == 0:
-        return (<const int8_t *>x)[i]
+cdef inline void put_index(const ArgExtreme *p, char *out, Py_ssize_t at, Py_ssize_t index) noexcept nogil:
+    if p.wide:
+        (<int64_t *>out)[at] = index
+    else:
+        (<int32_t *>out)[at] = <int32_t>index
+
+
+cdef inline double number_at(const char *x, int dtype, Py_ssize_t i) noexcept nogil:
     return (<const int32_t *>x)[i] if dtype == 1 else (<const float *>x)[i]
 
 
@@ -85,59 +90,86 @@ cdef inline void arg_extreme(int dtype, const ArgExtreme *p, const char *x, char
     for o in range(p.outer):
         for i in range(p.inner):
             best = 0
-            extreme = word_at(x, dtype, o * p.size * p.inner + i)
+            extreme = number_at(x, dtype, o * p.size * p.inner + i)
             for k in range(1, p.size):
-                value = word_at(x, dtype, (o * p.size + k) * p.inner + i)
+                value = number_at(x, dtype, (o * p.size + k) * p.inner + i)
                 if extreme != extreme:  # the first NaN is the answer, as in NumPy
                     break
                 if value != value or (value < extreme if p.smallest else value > extreme):
                     extreme = value
                     best = k
-            if p.wide:
-                (<int64_t *>out)[o * p.inner + i] = best
-            else:
-                (<int32_t *>out)[o * p.inner + i] = <int32_t>best
+            put_index(p, out, o * p.inner + i, best)
 
 
-cdef inline int32_t integer_at(const char *x, int dtype, Py_ssize_t i) noexcept nogil:
-    return (<const int8_t *>x)[i] if dtype == 0 else (<const int32_t *>x)[i]
+# Words and where they lie in one number, so that the largest is the answer: the word above, turned round for the smallest,
+# below it how far from the end it lies, so that the first of equals wins. 8 bits of word leave 23 for places.
+cdef enum:
+    PLACES = 1 << 23
 
 
-cdef inline void arg_extreme_columns(int dtype, const ArgExtreme *p, const char *x, char *out) noexcept nogil:
-    """The same for integers that lie side by side: up to 64 columns go down together."""
-    cdef int32_t extreme[64]
-    cdef int32_t best[64]
-    cdef int32_t value, flip = -1 if p.smallest else 0  # ~v turns the order round and cannot overflow
-    cdef Py_ssize_t o, k, at, first
-    cdef int i, n
+cdef inline i32v arg_key(const int8_t *x, i32v factor, i32v place) noexcept nogil:
+    return i32_add(i32_mul(i32_from_i8(x), factor), place)
+
+
+cdef void arg_columns(const ArgExtreme *p, const int8_t *x, char *out, Py_ssize_t at, int n) noexcept nogil:
+    """n <= 2 * LANES columns that lie side by side; what is read beyond them is not stored."""
+    cdef int32_t keys[2 * LANES]
+    cdef i32v best[2]
+    cdef i32v factor = i32_set(-PLACES if p.smallest else PLACES), place = i32_set(PLACES - 1), one = i32_set(1)
+    cdef Py_ssize_t k
+    cdef int i
+    best[0] = arg_key(x, factor, place)
+    best[1] = arg_key(x + LANES, factor, place)
+    for k in range(1, p.size):
+        x += p.inner
+        place = i32_sub(place, one)
+        best[0] = i32_max(best[0], arg_key(x, factor, place))
+        best[1] = i32_max(best[1], arg_key(x + LANES, factor, place))
+    i32_store(keys, best[0])
+    i32_store(keys + LANES, best[1])
+    for i in range(n):
+        put_index(p, out, at + i, PLACES - 1 - (keys[i] & (PLACES - 1)))
+
+
+cdef void arg_run(const ArgExtreme *p, const int8_t *x, char *out, Py_ssize_t at) noexcept nogil:
+    """A single column, LANES of its words at a time."""
+    cdef int32_t keys[LANES]
+    cdef i32v best = i32_set(-0x7FFFFFFF), factor = i32_set(-PLACES if p.smallest else PLACES), step = i32_set(LANES), place
+    cdef Py_ssize_t k = 0
+    cdef int32_t most = -0x7FFFFFFF
+    cdef int i
+    for i in range(LANES):
+        keys[i] = PLACES - 1 - i
+    place = i32_load(keys)
+    while k + LANES <= p.size:
+        best = i32_max(best, arg_key(x + k, factor, place))
+        place = i32_sub(place, step)
+        k += LANES
+    i32_store(keys, best)
+    for i in range(LANES):
+        most = max(most, keys[i])
+    while k < p.size:
+        most = max(most, x[k] * (-PLACES if p.smallest else PLACES) + <int32_t>(PLACES - 1 - k))
+        k += 1
+    put_index(p, out, at, PLACES - 1 - (most & (PLACES - 1)))
+
+
+cdef void arg_words(const ArgExtreme *p, const int8_t *x, char *out) noexcept nogil:
+    cdef Py_ssize_t o, i
     for o in range(p.outer):
-        for first in range(0, p.inner, 64):
-            n = <int>min(<Py_ssize_t>64, p.inner - first)
-            at = o * p.size * p.inner + first
-            for i in range(n):
-                extreme[i] = integer_at(x, dtype, at + i) ^ flip
-                best[i] = 0
-            for k in range(1, p.size):
-                at += p.inner
-                for i in range(n):
-                    value = integer_at(x, dtype, at + i) ^ flip
-                    best[i] = <int32_t>k if value > extreme[i] else best[i]
-                    extreme[i] = max(value, extreme[i])
-            for i in range(n):
-                if p.wide:
-                    (<int64_t *>out)[o * p.inner + first + i] = best[i]
-                else:
-                    (<int32_t *>out)[o * p.inner + first + i] = best[i]
+        if p.inner == 1:
+            arg_run(p, x + o * p.size, out, o)
+            continue
+        i = 0
+        while i < p.inner:
+            arg_columns(p, x + o * p.size * p.inner + i, out, o * p.inner + i, <int>min(<Py_ssize_t>2 * LANES, p.inner - i))
+            i += 2 * LANES
 
 
 cdef void arg_extreme_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const ArgExtreme *p = <const ArgExtreme *>params
-    if p.dtype == 0 and p.inner > 1:
-        arg_extreme_columns(0, p, tensors[0], tensors[1])
-    elif p.dtype == 1 and p.inner > 1:
-        arg_extreme_columns(1, p, tensors[0], tensors[1])
-    elif p.dtype == 0:
-        arg_extreme(0, p, tensors[0], tensors[1])
+    if p.dtype == 0:
+        arg_words(p, <const int8_t *>tensors[0], tensors[1])
     elif p.dtype == 1:
         arg_extreme(1, p, tensors[0], tensors[1])
     else:
@@ -147,7 +179,7 @@ cdef void arg_extreme_kernel(const void *params, char *const *tensors, char *scr
 def bind_arg_extreme(op, inputs, outputs, attrs):
     x, axis = inputs[0], attrs["axis"]
     dtypes = {"int8": 0, "int32": 1, "float32": 2}
-    if x.dtype not in dtypes:
+    if x.dtype not in dtypes or x.dtype == "int8" and (x.data is not None or x.shape[axis] > PLACES):
         return None
     cdef Layout layout = Layout(sizeof(ArgExtreme))
     cdef ArgExtreme *p = <ArgExtreme *>layout.at()

@@ -43,6 +43,7 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
     cdef const int32_t *bias = g.bias + panel * LANES
     cdef const float *multiplier = g.multiplier + panel * LANES
     cdef Py_ssize_t k, stride = g.out_stride, run_bytes = 4 * g.segment_groups, blocked_bytes = g.blocked_bytes
+    cdef bint has_tail = blocked_bytes < run_bytes
     cdef int i, s, n_runs = runs_of(g, panel, vecs)
     # One loop over i = r * vecs + v and not two nested ones, and all of it inside the loops of conv_band: GCC unrolls only
     # innermost loops that have two around them early enough to keep these arrays in registers. Loops that run at least
@@ -63,14 +64,14 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
                 weights = gemm_step(rows, vecs, 2, g, weights, x, acc)
                 weights = gemm_step(rows, vecs, 3, g, weights, x, acc)
                 k += 4 * BLOCK_GROUPS
-        while BLOCK_GROUPS == 1 or k < run_bytes:
+        while BLOCK_GROUPS == 1 or has_tail:
             for i in range(vecs):
                 w[i] = w_load(weights + panel_offset(g, i))
             weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
             for i in range(rows * vecs):
                 acc[i] = dot4(acc[i], x4_load(row[i // vecs] + k), w[i % vecs])
             k += 4
-            if BLOCK_GROUPS == 1 and k >= run_bytes:
+            if k >= run_bytes:
                 break
         s += 1
         if s >= g.n_segments:
@@ -78,6 +79,7 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
                 break
             run_bytes = 4
             blocked_bytes = 0
+            has_tail = True
     store_tile(rows * vecs, vecs, out, stride, acc, multiplier, q, last_channels)
 
 
@@ -168,18 +170,22 @@ cdef inline const int8_t *gemm_step(int rows, int vecs, int step, const Gemm *g,
     """A quarter of the products of a block of 16 activations; returns the next step's weights. rows, vecs, step: constants."""
     cdef i8v w[8]
     cdef int i
+    for i in range(rows):
+        x[i] = block_turn(x[i], step)
+    if vecs > 4:  # one row: four vectors are done with before the next four are loaded
+        w_load4(w, weights)
+        for i in range(4):
+            acc[i] = dot_block(acc[i], x[0], w[i], step)
+        w_load4(w, weights + panel_offset(g, 4))
+        for i in range(4):
+            acc[4 + i] = dot_block(acc[4 + i], x[0], w[i], step)
+        return weights + LANES * 4 * PANELS_TOGETHER
     if vecs == 4:
         weights = w_load4(w, weights)
-    elif vecs > 4:
-        for i in range(vecs // 4):
-            w_load4(&w[4 * i], weights + panel_offset(g, 4 * i))
-        weights += LANES * 4 * PANELS_TOGETHER
     else:
         for i in range(vecs):
             w[i] = w_load(weights + panel_offset(g, i))
         weights += LANES * 4 * vecs
-    for i in range(rows):
-        x[i] = block_turn(x[i], step)
     for i in range(rows * vecs):
         acc[i] = dot_block(acc[i], x[i // vecs], w[i % vecs], step)
     return weights

@@ -30,34 +30,68 @@ cdef void nearest_kernel(const void *params, char *const *tensors, char *scratch
             memcpy(tensors[1] + (row * p.w_out + x) * p.c, line + p.columns[x].lower, p.c)
 
 
-cdef inline void bilinear_pixel(const Resize *p, const int8_t *top, const int8_t *bottom, const Line *column, int32_t bottom_weight, int8_t *out) noexcept nogil:
-    cdef Py_ssize_t c = 0
-    cdef i32v left, right, acc, zero = i32_set(p.zero_in)
-    cdef i32v w_right = i32_set(column.weight), w_left = i32_set(2048 - column.weight)
-    cdef i32v w_bottom = i32_set(bottom_weight), w_top = i32_set(2048 - bottom_weight)
-    cdef f32v multiplier = f32_set(p.multiplier)
+cdef void weigh_columns(const Resize *p, const int8_t *line, int32_t *to) noexcept nogil:
+    """An input row at the output's width: (w_out, c) sums of two pixels by their weights."""
+    cdef Py_ssize_t x, c
+    cdef const int8_t *left
+    cdef const int8_t *right
+    cdef i32v w_left, w_right
+    for x in range(p.w_out):
+        left, right = line + p.columns[x].lower, line + p.columns[x].upper
+        w_left, w_right = i32_set(2048 - p.columns[x].weight), i32_set(p.columns[x].weight)
+        c = 0
+        while c < p.c:  # what is written beyond the pixel is the next one's place
+            i32_store(to + c, i32_add(i32_mul(i32_from_i8(left + c), w_left), i32_mul(i32_from_i8(right + c), w_right)))
+            c += LANES
+        to += p.c
+
+
+cdef inline f32v weigh_rows(const Resize *p, const int32_t *top, i32v w_top, const int32_t *bottom, i32v w_bottom) noexcept nogil:
+    # the weights add up to 2**22, and so many times the zero point is in the sum: |sum| < 2**30
+    cdef i32v acc = i32_add(i32_mul(i32_load(top), w_top), i32_mul(i32_load(bottom), w_bottom))
+    return f32_mul(f32_from_i32(i32_sub(acc, i32_set(p.zero_in * 4194304))), f32_set(p.multiplier))
+
+
+cdef void bilinear_row(const Resize *p, const int32_t *top, const int32_t *bottom, int32_t weight, int8_t *out) noexcept nogil:
+    cdef Py_ssize_t i = 0, n = p.w_out * p.c
+    cdef i32v w_top = i32_set(2048 - weight), w_bottom = i32_set(weight)
     cdef requant q = requant_of(&p.out)
-    while c < p.c:
-        left = i32_sub(i32_from_i8(top + column.lower + c), zero)
-        right = i32_sub(i32_from_i8(top + column.upper + c), zero)
-        acc = i32_mul(i32_add(i32_mul(left, w_left), i32_mul(right, w_right)), w_top)
-        left = i32_sub(i32_from_i8(bottom + column.lower + c), zero)
-        right = i32_sub(i32_from_i8(bottom + column.upper + c), zero)
-        acc = i32_add(acc, i32_mul(i32_add(i32_mul(left, w_left), i32_mul(right, w_right)), w_bottom))
-        i8_store_one(out + c, <int>min(<Py_ssize_t>LANES, p.c - c), f32_mul(f32_from_i32(acc), multiplier), &q)
-        c += LANES
+    cdef f32v v[4]
+    cdef int k
+    while i + 4 * LANES <= n:
+        for k in range(4):
+            v[k] = weigh_rows(p, top + i + k * LANES, w_top, bottom + i + k * LANES, w_bottom)
+        i8_store4(out + i, narrow4(v[0], v[1], v[2], v[3], &q))
+        i += 4 * LANES
+    while i < n:
+        i8_store_one(out + i, <int>min(<Py_ssize_t>LANES, n - i), weigh_rows(p, top + i, w_top, bottom + i, w_bottom), &q)
+        i += LANES
 
 
 cdef void bilinear_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    """Two input rows at the output's width are kept in scratch: the next output row mostly needs the same."""
     cdef const Resize *p = <const Resize *>params
-    cdef Py_ssize_t row, x
+    cdef Py_ssize_t row
     cdef const Line *line
     cdef const int8_t *image
+    cdef const int8_t *kept[2]
+    cdef int32_t *weighed[2]
+    cdef int top, bottom
+    kept[0] = kept[1] = NULL
+    weighed[0] = <int32_t *>scratch
+    weighed[1] = weighed[0] + p.w_out * p.c + LANES
     for row in range(share(p.n * p.h_out, thread, n_threads), share(p.n * p.h_out, thread + 1, n_threads)):
         image = <const int8_t *>tensors[0] + (row // p.h_out) * p.h_in * p.w_in * p.c
         line = &p.rows[row % p.h_out]
-        for x in range(p.w_out):
-            bilinear_pixel(p, image + line.lower, image + line.upper, &p.columns[x], line.weight, <int8_t *>tensors[1] + (row * p.w_out + x) * p.c)
+        top = 1 if kept[1] == image + line.lower or kept[0] == image + line.upper != image + line.lower else 0
+        bottom = top if line.lower == line.upper else 1 - top
+        if kept[top] != image + line.lower:
+            kept[top] = image + line.lower
+            weigh_columns(p, kept[top], weighed[top])
+        if kept[bottom] != image + line.upper:
+            kept[bottom] = image + line.upper
+            weigh_columns(p, kept[bottom], weighed[bottom])
+        bilinear_row(p, weighed[top], weighed[bottom], line.weight, <int8_t *>tensors[1] + row * p.w_out * p.c)
 
 
 cdef set_lines(Line *lines, found, Py_ssize_t stride, bint bilinear):
@@ -91,4 +125,5 @@ def bind_resize(op, inputs, outputs, attrs):
     set_output(&p.out, out, {})
     if 255.0 * scale_of(x) / scale_of(out) > NARROW_MAX:
         return None
-    return make_step(op, <uintptr_t>&bilinear_kernel, layout, out.size * MOVE)
+    scratch = 2 * (<Py_ssize_t>p.w_out * p.c + LANES) * sizeof(int32_t)
+    return make_step(op, <uintptr_t>&bilinear_kernel, layout, out.size * MOVE, scratch)

@@ -24,6 +24,7 @@ typedef int16_t dw_weight;
 static inline i32v i32_zero(void) { return _mm256_setzero_si256(); }
 static inline i32v i32_set(int32_t v) { return _mm256_set1_epi32(v); }
 static inline i32v i32_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void i32_store(int32_t *p, i32v v) { _mm256_storeu_si256((__m256i *)p, v); }
 static inline i32v i32_add(i32v a, i32v b) { return _mm256_add_epi32(a, b); }
 static inline i32v i32_sub(i32v a, i32v b) { return _mm256_sub_epi32(a, b); }
 static inline i32v i32_mul(i32v a, i32v b) { return _mm256_mullo_epi32(a, b); }
@@ -53,12 +54,26 @@ static inline __m256i words_of(f32v a, f32v b, const requant *r)
 {
     return _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b)), r->zero_point);
 }
+static inline __m256i bytes_of(__m256i ab, __m256i cd, const requant *r)
+{
+    return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(ab, cd), r->lo), r->hi);
+}
 static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
-    __m256i bytes = _mm256_packs_epi16(words_of(a, b, r), words_of(c, d, r));
-    bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, r->lo), r->hi);
+    __m256i bytes = bytes_of(words_of(a, b, r), words_of(c, d, r), r);
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
+static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
+{
+    __m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi8(-128)), zero = _mm256_setzero_si256();
+    __m256i low = _mm256_unpacklo_epi8(x, zero), high = _mm256_unpackhi_epi8(x, zero), top = _mm256_set1_epi16(0x4B00);
+    __m256 away = _mm256_set1_ps(8388608.0f + 128.0f + (float)zero_point);
+    v[0] = _mm256_sub_ps(_mm256_castsi256_ps(_mm256_unpacklo_epi16(low, top)), away);
+    v[1] = _mm256_sub_ps(_mm256_castsi256_ps(_mm256_unpackhi_epi16(low, top)), away);
+    v[2] = _mm256_sub_ps(_mm256_castsi256_ps(_mm256_unpacklo_epi16(high, top)), away);
+    v[3] = _mm256_sub_ps(_mm256_castsi256_ps(_mm256_unpackhi_epi16(high, top)), away);
+}
+static inline i8v narrow_words(const f32v *v, const requant *r) { return bytes_of(words_of(v[0], v[1], r), words_of(v[2], v[3], r), r); }
 static inline void i8_store4(int8_t *out, i8v q) { _mm256_storeu_si256((__m256i *)out, q); }
 static inline void i8_store2(int8_t *out, i8v q, int half)
 {

@@ -23,6 +23,7 @@ typedef int16_t dw_weight;
 static inline i32v i32_zero(void) { return _mm512_setzero_si512(); }
 static inline i32v i32_set(int32_t v) { return _mm512_set1_epi32(v); }
 static inline i32v i32_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+static inline void i32_store(int32_t *p, i32v v) { _mm512_storeu_si512(p, v); }
 static inline i32v i32_add(i32v a, i32v b) { return _mm512_add_epi32(a, b); }
 static inline i32v i32_sub(i32v a, i32v b) { return _mm512_sub_epi32(a, b); }
 static inline i32v i32_mul(i32v a, i32v b) { return _mm512_mullo_epi32(a, b); }
@@ -62,6 +63,18 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, bytes_of(words_of(a, b, r), words_of(c, d, r), r));
 }
+/* A byte behind 0x4B0000 is the number 2**23 + byte: unpacking makes floats. Order as packing leaves it: quad_channel's. */
+static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
+{
+    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128)), zero = _mm512_setzero_si512();
+    __m512i low = _mm512_unpacklo_epi8(x, zero), high = _mm512_unpackhi_epi8(x, zero), top = _mm512_set1_epi16(0x4B00);
+    __m512 away = _mm512_set1_ps(8388608.0f + 128.0f + (float)zero_point);
+    v[0] = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpacklo_epi16(low, top)), away);
+    v[1] = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpackhi_epi16(low, top)), away);
+    v[2] = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpacklo_epi16(high, top)), away);
+    v[3] = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpackhi_epi16(high, top)), away);
+}
+static inline i8v narrow_words(const f32v *v, const requant *r) { return bytes_of(words_of(v[0], v[1], r), words_of(v[2], v[3], r), r); }
 static inline void i8_store4(int8_t *out, i8v q) { _mm512_storeu_si512(out, q); }
 static inline void i8_store2(int8_t *out, i8v q, int half)
 {
@@ -127,11 +140,24 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
     else _mm256_mask_storeu_epi8(out, (__mmask32)((1ull << n) - 1), bytes);
 }
 
-/* Three rows of 4 * LANES channels become 4 vectors whose lanes hold one channel's three bytes and a zero weight's. */
+/* Three rows of `vecs` * LANES channels become vectors whose lanes hold one channel's three bytes; the fourth meets a zero. */
 #define DW_QUADS 1
-static inline int quad_channel(int v, int l) { return (l / 4) * 16 + v * 4 + l % 4; }
-static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
+static inline int quad_channel(int vecs, int v, int l) { return l / 4 * 4 * vecs + v * 4 + l % 4; }
+static inline void quad_load(int vecs, x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
 {
+    if (vecs == 1) {
+        __m512i a = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)r0)), b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)r1));
+        __m512i c = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)r2));
+        q[0] = _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16), 0xfe);
+        return;
+    }
+    if (vecs == 2) {
+        __m512i a = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)r0)), b = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)r1));
+        __m512i c = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)r2)), pairs = _mm512_or_si512(a, _mm512_slli_epi16(b, 8));
+        q[0] = _mm512_unpacklo_epi16(pairs, c);
+        q[1] = _mm512_unpackhi_epi16(pairs, c);
+        return;
+    }
     __m512i a = _mm512_loadu_si512(r0), b = _mm512_loadu_si512(r1), c = _mm512_loadu_si512(r2);
     __m512i ab = _mm512_unpacklo_epi8(a, b), cc = _mm512_unpacklo_epi8(c, c);
     q[0] = _mm512_unpacklo_epi16(ab, cc);
@@ -140,9 +166,27 @@ static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const
     q[2] = _mm512_unpacklo_epi16(ab, cc);
     q[3] = _mm512_unpackhi_epi16(ab, cc);
 }
-static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r)
+/* Columns of 2 * LANES channels beside each other: what begins in the middle of one and ends in that of the next. */
+static inline void quad_between(x4v *q, const x4v *left, const x4v *right)
 {
-    return bytes_of(words_of(a, b, r), words_of(c, d, r), r);
+    for (int v = 0; v < 4; v++) q[v] = _mm512_alignr_epi64(right[v], left[v], 4);
+}
+static inline void quad_store(int vecs, int8_t *out, int n, f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    __m512i words = words_of(a, b, r);
+    if (vecs == 4) {
+        __m512i bytes = bytes_of(words, words_of(c, d, r), r);
+        if (n >= 64) _mm512_storeu_si512(out, bytes); else _mm512_mask_storeu_epi8(out, (1ull << n) - 1, bytes);
+        return;
+    }
+    __m256i bytes = _mm256_max_epi8(_mm512_cvtsepi16_epi8(words), _mm512_castsi512_si256(r->lo));
+    bytes = _mm256_min_epi8(bytes, _mm512_castsi512_si256(r->hi));
+    if (vecs == 2) {
+        if (n >= 32) _mm256_storeu_si256((__m256i *)out, bytes); else _mm256_mask_storeu_epi8(out, (1u << n) - 1, bytes);
+        return;
+    }
+    __m128i first = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+    if (n >= 16) _mm_storeu_si128((__m128i *)out, first); else _mm_mask_storeu_epi8(out, (__mmask16)((1u << n) - 1), first);
 }
 
 /* Every CPU with VNNI but one generation also has VBMI, whose byte permutation is a table of 128. */

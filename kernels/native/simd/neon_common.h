@@ -22,6 +22,7 @@ typedef int8_t dw_weight;
 static inline i32v i32_zero(void) { return vdupq_n_s32(0); }
 static inline i32v i32_set(int32_t v) { return vdupq_n_s32(v); }
 static inline i32v i32_load(const int32_t *p) { return vld1q_s32(p); }
+static inline void i32_store(int32_t *p, i32v v) { vst1q_s32(p, v); }
 static inline i32v i32_add(i32v a, i32v b) { return vaddq_s32(a, b); }
 static inline i32v i32_sub(i32v a, i32v b) { return vsubq_s32(a, b); }
 static inline i32v i32_mul(i32v a, i32v b) { return vmulq_s32(a, b); }
@@ -72,6 +73,7 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     int8x16_t q = vqmovn_high_s16(vqmovn_s16(words_of(a, b, r)), words_of(c, d, r));
     return vminq_s8(vmaxq_s8(q, r->lo), r->hi);
 }
+static inline i8v narrow_words(const f32v *v, const requant *r) { return narrow4(v[0], v[1], v[2], v[3], r); }
 static inline void i8_store4(int8_t *out, i8v q) { vst1q_s8(out, q); }
 static inline void i8_store2(int8_t *out, i8v q, int half) { vst1_s8(out, half ? vget_high_s8(q) : vget_low_s8(q)); }
 static inline void i8_store1(int8_t *out, i8v q, int quarter)

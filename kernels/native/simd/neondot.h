@@ -23,18 +23,30 @@ static inline int block_index(int lane, int k) { return k / 4 * 16 + lane * 4 + 
 
 /* See avx512vnni.h; zips keep the order, so vector v, lane l holds channel 4 * v + l. */
 #define DW_QUADS 1
-static inline int quad_channel(int v, int l) { return v * 4 + l; }
-static inline void quad_load(x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
+static inline int quad_channel(int vecs, int v, int l) { return v * 4 + l; }
+static inline void quad_load(int vecs, x4v *q, const uint8_t *r0, const uint8_t *r1, const uint8_t *r2)
 {
     uint8x16_t a = vld1q_u8(r0), b = vld1q_u8(r1), c = vld1q_u8(r2);
     uint16x8_t ab = vreinterpretq_u16_u8(vzip1q_u8(a, b)), cc = vreinterpretq_u16_u8(vzip1q_u8(c, c));
     q[0] = vreinterpretq_s8_u16(vzip1q_u16(ab, cc));
+    if (vecs == 1) return;
     q[1] = vreinterpretq_s8_u16(vzip2q_u16(ab, cc));
+    if (vecs == 2) return;
     ab = vreinterpretq_u16_u8(vzip2q_u8(a, b)), cc = vreinterpretq_u16_u8(vzip2q_u8(c, c));
     q[2] = vreinterpretq_s8_u16(vzip1q_u16(ab, cc));
     q[3] = vreinterpretq_s8_u16(vzip2q_u16(ab, cc));
 }
-static inline i8v quad_narrow(f32v a, f32v b, f32v c, f32v d, const requant *r) { return narrow4(a, b, c, d, r); }
+static inline void quad_between(x4v *q, const x4v *left, const x4v *right)
+{
+    q[0] = left[2], q[1] = left[3], q[2] = right[0], q[3] = right[1];
+}
+static inline void quad_store(int vecs, int8_t *out, int n, f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    i8v q = narrow4(a, b, c, d, r);
+    if (vecs == 4 && n >= 16) i8_store4(out, q);
+    else if (vecs == 2 && n >= 8) i8_store2(out, q, 0);
+    else i8_store_first(out, q, 0, n);
+}
 #include "no_halves.h"
 
 static inline i32v dot_rows(i32v acc, i8v x, i8v w) { return vdotq_s32(acc, w, x); }

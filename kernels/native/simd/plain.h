@@ -9,9 +9,3 @@ static inline xblock block_turn(xblock x, int step) { return x; }
 static inline const int8_t *w_load4(i8v *w, const int8_t *p) { return p; }
 static inline i32v dot_block(i32v acc, xblock x, i8v w, int step) { return acc; }
 static inline int block_index(int lane, int k) { return 0; }
-
-/* 4 * LANES words less their zero point */
-static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
-{
-    for (int i = 0; i < 4; i++) v[i] = f32_from_i32(i32_sub(i32_from_i8(p + i * LANES), i32_set(zero_point)));
-}

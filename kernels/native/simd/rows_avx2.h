@@ -4,7 +4,6 @@
 #define WEIGHTS_AT_ONCE 4
 
 static inline i32v i32_hold(i32v a) { __asm__("" : "+x"(a)); return a; }
-static inline void i32_store(int32_t *p, i32v a) { _mm256_storeu_si256((__m256i *)p, a); }
 static inline f32v f32_pow2(f32v shifted)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127)), 23));

@@ -4,7 +4,6 @@
 #define WEIGHTS_AT_ONCE 4
 
 static inline i32v i32_hold(i32v a) { __asm__("" : "+v"(a)); return a; }
-static inline void i32_store(int32_t *p, i32v a) { _mm512_storeu_si512(p, a); }
 static inline f32v f32_pow2(f32v shifted)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127)), 23));

@@ -4,7 +4,6 @@
 #define WEIGHTS_AT_ONCE 4
 
 static inline i32v i32_hold(i32v a) { __asm__("" : "+w"(a)); return a; }
-static inline void i32_store(int32_t *p, i32v a) { vst1q_s32(p, a); }
 static inline f32v f32_pow2(f32v shifted)
 {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vreinterpretq_s32_f32(shifted), vdupq_n_s32(127)), 23));

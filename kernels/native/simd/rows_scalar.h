@@ -5,7 +5,6 @@
 
 /* keeps a sum in one register through a loop: GCC would copy those that are used behind it in every round */
 static inline i32v i32_hold(i32v a) { return a; }
-static inline void i32_store(int32_t *p, i32v a) { memcpy(p, &a, sizeof a); }
 /* 2**n of n + 1.5 * 2**23, -127 < n < 128: the low bits of that float hold n */
 static inline f32v f32_pow2(f32v shifted)
 {

@@ -23,6 +23,7 @@ typedef int16_t dw_weight;
 static inline i32v i32_set(int32_t s) { i32v r; EACH_LANE r.v[l] = s; return r; }
 static inline i32v i32_zero(void) { return i32_set(0); }
 static inline i32v i32_load(const int32_t *p) { i32v r; memcpy(&r, p, sizeof r); return r; }
+static inline void i32_store(int32_t *p, i32v a) { memcpy(p, &a, sizeof a); }
 /* Through uint32_t: sums that fold zero points may wrap on the way, and wrap back. */
 static inline int32_t wrapping_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
 static inline i32v i32_add(i32v a, i32v b) { EACH_LANE a.v[l] = wrapping_add(a.v[l], b.v[l]); return a; }
@@ -70,6 +71,12 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     }
     return q;
 }
+/* 4 * LANES words less their zero point as numbers, and numbers as words: both in an order of their own, if that is quicker. */
+static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
+{
+    for (int i = 0; i < 4; i++) v[i] = f32_from_i32(i32_sub(i32_from_i8(p + i * LANES), i32_set(zero_point)));
+}
+static inline i8v narrow_words(const f32v *v, const requant *r) { return narrow4(v[0], v[1], v[2], v[3], r); }
 /* Store all 4 * LANES words; one half or quarter of them; or n of them from a quarter on. */
 static inline void i8_store4(int8_t *out, i8v q) { memcpy(out, q.v, 16); }
 static inline void i8_store2(int8_t *out, i8v q, int half) { memcpy(out, q.v + 8 * half, 8); }
@@ -109,9 +116,9 @@ static inline void dw_store(int8_t *out, int n, const i32v *acc, const float *mu
     for (int l = 0; l < n && l < LANES; l++) out[l] = word_of((float)acc[0].v[l] * multiplier[l], r);
 }
 
-/* Whether depthwise 3x3 goes through dot4, and then: three rows of 4 * LANES channels become 4 vectors whose lanes hold
-   one channel's bytes (quad_channel says whose) and a fourth that meets a weight of zero; quad_narrow puts the channels
-   back in order. */
+/* Whether depthwise 3x3 goes through dot4, and then: three rows of `vecs` * LANES channels (vecs 4, 2 or 1) become vectors
+   whose lanes hold one channel's bytes (quad_channel says whose) and a fourth that meets a weight of zero; quad_store
+   narrows them, puts the channels back in order and stores the first n. */
 #define DW_QUADS 0
 #include "no_quads.h"
 #include "no_halves.h"
