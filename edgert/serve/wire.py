@@ -17,6 +17,7 @@ SOCKET_MESSAGE_BYTES = 4_096
 SOCKET_BYTES_A_SECOND = 65_536  # that a WebSocket may send us
 SOCKET_FRAGMENTS = 64
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -76,8 +77,18 @@ def _http_protocol():
                     self.timers.stop("header")  # its next request begins with its next byte
 
         def handle_websocket_upgrade(self, event):
+            # The library's own parser of requests refuses more than h11 does, such as a body, and answers nothing then.
             self._leave()
-            super().handle_websocket_upgrade(event)
+            try:
+                super().handle_websocket_upgrade(event)
+                begun = getattr(self.transport.get_protocol(), "handshake_initiated", True)
+            except Exception:  # it may raise anything; the protocol that was made is not the connection's then
+                begun = False
+                others = [other for other in self.connections if other.transport is self.transport]
+                self.connections.difference_update(others)
+            if not begun and not self.transport.is_closing():
+                self.transport.write(_BAD)
+                self.transport.close()
 
         def pause_writing(self):
             super().pause_writing()

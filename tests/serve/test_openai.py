@@ -1,5 +1,6 @@
 """OpenAI's API over the shipped language model, asked by OpenAI's own client, and by clients that ask nonsense."""
 
+import http.client
 import json
 import socket
 import threading
@@ -11,6 +12,8 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from text_server import TextServer, until
+
+from edgert.serve import openai_request
 
 PLAY = {"model": "shakespeare", "prompt": "ROMEO:", "seed": 4, "max_tokens": 40}
 
@@ -190,6 +193,37 @@ def test_a_field_of_a_chat_that_is_wrong_is_named(server, field, change):
     answer, content = server.ask("/v1/chat/completions", fields)
     error = json.loads(content)["error"]
     assert (answer.status, error["param"]) == (400, field)
+
+
+ABSURD = [HUGE, -HUGE, 1e308, -1e308, 2**63, -1, 0.5, "", "x" * 2000, "\x00\x1b[2J\n", "\ud800", True, [], {}, [[[]]],
+          {"a": {}}, [HUGE], [None], "NaN"]  # fmt: skip
+FIELDS = {
+    "/v1/completions": {"prompt": "KING:", "max_tokens": 1},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "KING:"}], "max_tokens": 1},
+}
+
+
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("path", FIELDS)
+def test_absurd_values_in_every_field_are_answered_or_named(server, path, share):
+    """One connection for all of them: none of it may break the connection either. share: one of so many is tried."""
+    names = {*openai_request._COMMON, *openai_request._ONLY, *openai_request._IGNORED, *FIELDS[path], "echo"}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    for at, name in enumerate(sorted(names)):
+        for value in ABSURD[at % share :: share]:
+            connection.request("POST", path, json.dumps({**FIELDS[path], name: value}))
+            answer = connection.getresponse()
+            content = answer.read()
+            if name == "stream" and value is True:
+                assert content.endswith(b"data: [DONE]\n\n")
+                continue
+            found = json.loads(content)
+            assert answer.status in (200, 400, 404), (name, value)
+            if answer.status == 400:
+                assert found["error"]["param"].partition(".")[0].partition("[")[0] == name, (name, value)
+            elif answer.status == 404:
+                assert name == "model"
+    connection.close()
 
 
 @pytest.mark.parametrize(

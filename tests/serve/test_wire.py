@@ -302,10 +302,13 @@ def flood(client):
 
 
 @pytest.mark.parametrize(
-    "head", [b"Sec-WebSocket-Version: 99\r\n", b"Sec-WebSocket-Key: x\r\n", b"Origin: http://evil.example\r\n"]
-)
+    "head",
+    [b"Sec-WebSocket-Version: 99", b"Sec-WebSocket-Key: x", b"Origin: http://evil.example", b"Content-Length: 5",
+     b"Transfer-Encoding: chunked", b"X: " + b"a" * 9000, b"\r\n".join([b"X: y"] * 150)],
+    ids=lambda head: head[:25],
+)  # fmt: skip
 def test_web_socket_hellos_that_are_none(server, head):
-    hello = HELLO.replace(head.split(b" ")[0], b"X-Was:").replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n")
+    hello = HELLO.replace(head.split(b" ")[0], b"X-Was:").replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n\r\n")
     assert status(everything(server.connect(hello))) in (400, 403, 426)
 
 
