@@ -2,7 +2,8 @@
 
     python benchmarks/text_service.py [MODEL] [--clients 100] [--tokens 64] [--rounds 5]
 
-    ... DETECTOR MODEL --camera synthetic:320x240@30      both in one service
+    ... DETECTOR MODEL --camera synthetic:320x240@30      both in one service: is the frame rate what it was?
+    ... --idle 3000                                       besides, so many connections that say nothing
 
 
 Starts `edgert serve`, and prints who was answered, who was told to come again, how long /health took in the crowd, and
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "shakespeare" / "shakespeare_int4.bin"
+ALONE_S = 4.0  # how long the frame rate is measured before the crowd
 PROMPTS = ("ROMEO:", "JULIET:", "KING RICHARD III:", "What news?", "To be, or not to be")
 
 
@@ -38,9 +40,19 @@ async def ask(port, path, body=None):
     return int(head.split()[1]), time.perf_counter() - started, content
 
 
-async def crowd(port, pid, clients, tokens, rounds):
-    """What a crowd of clients met in all rounds, the times of /health, and the worker's memory in MiB."""
+async def frames(port, since=None):
+    """(frames answered, seconds) now; with `since`, such a pair: frames a second in between."""
+    found = json.loads((await ask(port, "/health"))[2]).get("frames", {"answers": 0})["answers"], time.perf_counter()
+    return found if since is None else (found[0] - since[0]) / (found[1] - since[1])
+
+
+async def crowd(port, pid, clients, tokens, rounds, idle):
+    """What a crowd of clients met in all rounds, the times of /health, the worker's memory in MiB before, at most and
+    after, and the frame rates before and in the crowd."""
     statuses, answered, looks, memory, done = {}, [], [], [], asyncio.Event()
+    start = await frames(port)
+    await asyncio.sleep(ALONE_S)
+    rate_alone = await frames(port, start)
 
     async def one(number):
         body = {"prompt": PROMPTS[number % len(PROMPTS)], "max_tokens": tokens, "stream": number % 2 == 0}
@@ -58,12 +70,18 @@ async def crowd(port, pid, clients, tokens, rounds):
             memory.append(rss_mib(pid))
             await asyncio.sleep(0.002)
 
-    before, looking = rss_mib(pid), asyncio.create_task(look())
+    before = rss_mib(pid)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(idle)]
+    await asyncio.sleep(0.5 if idle else 0)
+    start, looking = await frames(port), asyncio.create_task(look())
     for _ in range(rounds):
         await asyncio.gather(*[one(number) for number in range(clients)])
     done.set()
     await looking
-    return statuses, answered, looks, (before, max(memory), rss_mib(pid))
+    rates = rate_alone, await frames(port, start)
+    for _, writer in silent:
+        writer.close()
+    return statuses, answered, looks, (before, max(memory), rss_mib(pid)), rates
 
 
 def rss_mib(pid):
@@ -107,17 +125,18 @@ def main():
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--camera", metavar="SOURCE")
+    parser.add_argument("--idle", type=int, default=0)
     args = parser.parse_args()
     process, port = started([*args.model, "--threads", "1", *(["--camera", args.camera] if args.camera else [])])
     try:
-        found = asyncio.run(crowd(port, worker_of(process.pid), args.clients, args.tokens, args.rounds))
+        found = asyncio.run(crowd(port, worker_of(process.pid), args.clients, args.tokens, args.rounds, args.idle))
     finally:
         process.terminate()
         process.wait(10)
     report(args, *found)
 
 
-def report(args, statuses, answered, looks, memory):
+def report(args, statuses, answered, looks, memory, rates):
     looks = sorted(1000 * seconds for seconds in looks)
     told = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
     print(f"{args.rounds} rounds of {args.clients} clients, {args.tokens} tokens each: {told}")
@@ -125,6 +144,8 @@ def report(args, statuses, answered, looks, memory):
     at = {share: looks[min(len(looks) - 1, int(share * len(looks)))] for share in (0.5, 0.99)}
     print(f"/health: {len(looks)} times, median {at[0.5]:.1f} ms, p99 {at[0.99]:.1f} ms, longest {looks[-1]:.1f} ms")
     print("memory of the worker: {:.1f} MiB before, at most {:.1f}, {:.1f} after".format(*memory))
+    if args.camera:
+        print("frames a second: {:.2f} before, {:.2f} in the crowd".format(*rates))
 
 
 if __name__ == "__main__":
