@@ -67,6 +67,7 @@ cdef extern from * nogil:
 
     requant requant_set(int clamp_min, int clamp_max, int zero_point)
     i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+    i8v narrow4_whole(f32v a, f32v b, f32v c, f32v d, const requant *r)
     i8v narrow_words(const f32v *v, const requant *r)
     void i8_store4(int8_t *out, i8v q)
     void i8_store2(int8_t *out, i8v q, int half)

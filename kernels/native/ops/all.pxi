@@ -1,6 +1,7 @@
 # Every op of the native tier, for the instruction set whose vocabulary was included before.
 include "common.pxi"
 include "gemm.pxi"
+include "gemm_pack.pxi"
 include "conv2d.pxi"
 include "depthwise_conv2d.pxi"
 include "depthwise_quads.pxi"

@@ -189,8 +189,8 @@ cdef double[::1] channel_multipliers(x, weight, out, int channels):
     return array("d", [min(s_in * s / s_out, 256.0) for s in scale])
 
 
-cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weights, int kh, int kw, int dilation_h, int dilation_w):
-    """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: (O, kh, kw, c_in / groups)."""
+cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, uintptr_t weights, int kh, int kw, int dilation_h, int dilation_w):
+    """Finish a Conv whose geometry is set: segments, band size, packed weights. weights: where (O, kh, kw, c_in / groups) lie."""
     cdef Conv *p = shape
     cdef int group_c = p.c_in // p.groups, s, pixels = p.out_rows * p.w_out
     cdef uintptr_t kernel = <uintptr_t>&conv2d_kernel
@@ -206,6 +206,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
     p.gemm.channels = p.gemm.out_stride // p.groups
     p.gemm.weight_zero_point = weight.quant.zero_point
     set_output(&p.gemm.out, out, attrs)
+    p.gemm.clamped = p.gemm.out.clamp_min > -128 or p.gemm.out.clamp_max < 127
     p.span_h = (kh - 1) * dilation_h + 1
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
     p.fill = (x.quant.zero_point & 0xFF) ^ ACT_FLIP
@@ -229,7 +230,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
 
     cdef Layout layout = Layout(sizeof(Conv))
     cdef Py_ssize_t offsets[GEMM_ARRAYS]
-    rest = gemm_reserve(&p.gemm, layout, p.groups, <const int8_t *><const char *>weights, offsets)
+    rest = gemm_reserve(&p.gemm, layout, p.groups, <const int8_t *>weights, offsets)
     gemm_attach(&p.gemm, layout, offsets)
     cdef Py_ssize_t band_row_bytes = <Py_ssize_t>p.w_in * p.c_in if p.in_place else row_bytes
     for s in range(p.gemm.n_segments):
@@ -237,7 +238,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, bytes weigh
             p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
         else:
             p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
-    gemm_pack(&p.gemm, p.groups, <const int8_t *><const char *>weights, biases, multipliers, x.quant.zero_point, rest)
+    gemm_pack(&p.gemm, p.groups, <const int8_t *>weights, biases, multipliers, x.quant.zero_point, rest)
     memcpy(layout.at(), p, sizeof(Conv))
     return make_step(op + variant_suffix(variant), kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)
 
@@ -264,7 +265,7 @@ def bind_conv2d(op, inputs, outputs, attrs, variant=""):
         p.h_in = p.h_out = n * p.h_in * p.w_in  # no neighbours: one long column of pixels, cut anywhere
         p.w_in = p.w_out = n = 1
     p.out_rows = n * p.h_out
-    return make_conv(op, variant, &p, inputs, outputs[0], attrs, bytes(weight.data), kh, kw,
+    return make_conv(op, variant, &p, inputs, outputs[0], attrs, address_of(weight.data), kh, kw,
                      attrs.get("dilation_h", 1), attrs.get("dilation_w", 1))
 
 
@@ -278,7 +279,7 @@ def bind_linear(op, inputs, outputs, attrs):
     rows = product(x.shape[:-1])
     p.h_in = p.h_out = p.out_rows = rows
     p.w_in = p.w_out = p.groups = p.stride_h = p.stride_w = p.up_h = p.up_w = 1
-    return make_conv(op, "", &p, inputs, outputs[0], attrs, bytes(weight.data), 1, 1, 1, 1)
+    return make_conv(op, "", &p, inputs, outputs[0], attrs, address_of(weight.data), 1, 1, 1, 1)
 
 
 def bind_transpose_conv2d(op, inputs, outputs, attrs):
@@ -303,4 +304,4 @@ def bind_transpose_conv2d(op, inputs, outputs, attrs):
             for z in range(kw):
                 start = ((channel * kh + kh - 1 - y) * kw + kw - 1 - z) * c
                 turned += data[start:start + c]
-    return make_conv(op, "", &p, inputs, outputs[0], attrs, bytes(turned), kh, kw, 1, 1)
+    return make_conv(op, "", &p, inputs, outputs[0], attrs, address_of(turned), kh, kw, 1, 1)

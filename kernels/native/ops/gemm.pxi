@@ -18,6 +18,7 @@ cdef struct Gemm:
     int panels                    # panels of LANES of them
     int out_stride                # bytes from one output pixel to the next
     int weight_zero_point
+    bint clamped                  # beyond what saturating to int8 does
     Output out
     Py_ssize_t panel_bytes
     Py_ssize_t *segment_offset
@@ -80,7 +81,7 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
             run_bytes = 4
             blocked_bytes = 0
             has_tail = True
-    store_tile(rows * vecs, vecs, out, stride, acc, multiplier, q, last_channels)
+    store_tile(rows * vecs, vecs, out, stride, acc, multiplier, q, g.clamped, last_channels)
 
 
 cdef inline void gemm_half_tile(int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
@@ -124,7 +125,7 @@ cdef inline void gemm_half_tile(int vecs, const Gemm *g, const uint8_t *const *p
                 break
             run_bytes = 4
     if vecs == 2:
-        store_tile(TILE_ROWS, 1, out, g.out_stride, acc, multiplier, q, LANES)
+        store_tile(TILE_ROWS, 1, out, g.out_stride, acc, multiplier, q, g.clamped, LANES)
         out += LANES
     store_halves(out, g.out_stride, half, f32_twice(f32_load(multiplier + (vecs - 1) * LANES)), q, last_channels)
 
@@ -150,14 +151,24 @@ cdef inline f32v scaled(const i32v *acc, int i, int count, int vecs, const float
     return f32_mul(f32_from_i32(acc[i]), f32_load(multiplier + i % vecs * LANES))
 
 
+cdef inline i8v tile_words(bint clamped, int quad, int count, int vecs, const i32v *acc, const float *multiplier, const requant *q) noexcept nogil:
+    """Four vectors from 4 * quad on; what is beyond count is narrowed as a copy of the last, and not stored."""
+    cdef f32v a = scaled(acc, 4 * quad, count, vecs, multiplier), b = scaled(acc, 4 * quad + 1, count, vecs, multiplier)
+    cdef f32v c = scaled(acc, 4 * quad + 2, count, vecs, multiplier), d = scaled(acc, 4 * quad + 3, count, vecs, multiplier)
+    return narrow4(a, b, c, d, q) if clamped else narrow4_whole(a, b, c, d, q)
+
+
 cdef inline void store_tile(int count, int vecs, int8_t *out, Py_ssize_t stride, const i32v *acc, const float *multiplier, const requant *q,
-                            int last_channels) noexcept nogil:
+                            bint clamped, int last_channels) noexcept nogil:
     """Scale and narrow `count` vectors, four together, and store them. count, vecs: constants."""
     cdef i8v words[5]
     cdef int i
-    for i in range((count + 3) // 4):  # what is beyond count is narrowed as a copy of the last, and not stored
-        words[i] = narrow4(scaled(acc, 4 * i, count, vecs, multiplier), scaled(acc, 4 * i + 1, count, vecs, multiplier),
-                           scaled(acc, 4 * i + 2, count, vecs, multiplier), scaled(acc, 4 * i + 3, count, vecs, multiplier), q)
+    if clamped:
+        for i in range((count + 3) // 4):
+            words[i] = tile_words(True, i, count, vecs, acc, multiplier, q)
+    else:
+        for i in range((count + 3) // 4):
+            words[i] = tile_words(False, i, count, vecs, acc, multiplier, q)
     if last_channels < LANES:
         for i in range((count + 3) // 4):
             store_quad(i, count, vecs, out, stride, words[i], last_channels)
@@ -280,114 +291,3 @@ cdef inline int tile_rows(Py_ssize_t left) noexcept nogil:
     if left > TILE_ROWS and left < 2 * TILE_ROWS:
         return <int>((left + 1) // 2)
     return TILE_ROWS if left > TILE_ROWS else <int>left
-
-
-cdef enum:
-    GEMM_ARRAYS = 5
-
-
-cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights, Py_ssize_t *offsets):
-    """Reserve the arrays of a Gemm whose sizes are set; gemm_attach points it at them. Returns the rest, see rest_groups."""
-    g.segment_groups = (g.segment_bytes + 3) // 4
-    if BLOCK_GROUPS > 1 and g.segment_groups % BLOCK_GROUPS == BLOCK_GROUPS - 1:
-        g.segment_groups += 1  # what is read beyond the run meets weights of zero
-    g.blocked_bytes = g.segment_groups // BLOCK_GROUPS * BLOCK_GROUPS * 4 if BLOCK_GROUPS > 1 else 0
-    g.panels = (g.channels + LANES - 1) // LANES
-    cdef list rest = rest_groups(g, groups, weights)
-    cdef Py_ssize_t panels = <Py_ssize_t>groups * g.panels
-    g.n_runs = g.n_segments + <int>len(rest)
-    g.panel_bytes = (<Py_ssize_t>g.n_segments * g.segment_groups + len(rest)) * LANES * 4
-    offsets[0] = layout.reserve(g.n_runs * sizeof(Py_ssize_t))
-    offsets[1] = layout.reserve(panels * LANES * 4)
-    offsets[2] = layout.reserve(panels * LANES * 4)
-    offsets[3] = layout.reserve(panels * g.panel_bytes)
-    offsets[4] = layout.reserve((panels + 1) * 4)
-    return rest
-
-
-cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -1:
-    g.segment_offset = <Py_ssize_t *>layout.at(offsets[0])
-    g.bias = <int32_t *>layout.at(offsets[1])
-    g.multiplier = <float *>layout.at(offsets[2])
-    g.weights = <int8_t *>layout.at(offsets[3])
-    g.rested = <int32_t *>layout.at(offsets[4])
-    return 0
-
-
-cdef inline int weight_part(int weight, int part) noexcept nogil:
-    """What dot4 can take of a weight; part 1, 2 ...: of what was left of it."""
-    while part > 0:
-        weight -= max(WEIGHT_MIN, min(127, weight))
-        part -= 1
-    return max(WEIGHT_MIN, min(127, weight))
-
-
-cdef list rest_groups(const Gemm *g, int groups, const int8_t *weights):
-    """(segment, group of 4 in it, part) wherever a weight has parts beyond part 0."""
-    cdef Py_ssize_t channel, j, depth = <Py_ssize_t>g.n_segments * g.segment_bytes
-    cdef int part, least = WEIGHT_MIN + g.weight_zero_point, most = 127 + g.weight_zero_point
-    cdef set found = set()
-    if least <= -128 and most >= 127:
-        return []
-    for channel in range(<Py_ssize_t>groups * g.channels):
-        for j in range(depth):
-            if least <= weights[channel * depth + j] <= most:
-                continue
-            part = 1
-            while weight_part(weights[channel * depth + j] - g.weight_zero_point, part):
-                found.add((j // g.segment_bytes, j % g.segment_bytes // 4, part))
-                part += 1
-    return sorted(found)
-
-
-cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8_t *weights, list rest, bint *has_rest):
-    """Put one output channel into its lane of its panel; returns the sum of its weights, whole ones."""
-    cdef Py_ssize_t s, j, panel = channel // LANES, row = panels_together(g, panel) * LANES * 4
-    cdef int weight, lane = channel % LANES
-    cdef int group, at, part
-    cdef int64_t total = 0
-    panels += panel * LANES * 4 // row * (row // (LANES * 4)) * g.panel_bytes + panel * LANES * 4 % row
-    for s in range(g.n_segments):
-        for j in range(g.segment_bytes):
-            weight = weights[s * g.segment_bytes + j] - g.weight_zero_point
-            group, at = <int>(j // 4), w_index(lane, j % 4)
-            if j < g.blocked_bytes:
-                at = block_index(lane, j % (4 * BLOCK_GROUPS))
-                group = <int>(j // (4 * BLOCK_GROUPS)) * BLOCK_GROUPS + at // (LANES * 4)
-            panels[(s * g.segment_groups + group) * row + at % (LANES * 4)] = <int8_t>weight_part(weight, 0)
-            total += weight
-    panels += g.n_segments * g.segment_groups * row
-    for s, group, part in rest:
-        for j in range(4 * group, min(4 * group + 4, g.segment_bytes)):
-            weight = weight_part(weights[s * g.segment_bytes + j] - g.weight_zero_point, part)
-            panels[w_index(lane, j % 4)] = <int8_t>weight
-            if weight:
-                has_rest[0] = True
-        panels += row
-    return total
-
-
-cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bias, double[::1] multipliers, int x_zero_point, list rest) except -1:
-    """Pack weights (groups * channels, n_segments * segment_bytes) and fold what does not depend on the activations.
-
-    The kernel sums X * W with X = x + ACT_FLIP as stored and W = w - zw; wanted is the sum of (x - zx) * W.
-    """
-    cdef Py_ssize_t depth = <Py_ssize_t>g.n_segments * g.segment_bytes, lane, panel
-    cdef int64_t folded
-    cdef int channel, s
-    cdef bint has_rest
-    for channel in range(groups * g.channels):
-        has_rest = False
-        lane = <Py_ssize_t>(channel // g.channels) * g.panels * LANES + channel % g.channels
-        folded = pack_channel(g.weights + <Py_ssize_t>(channel // g.channels) * g.panels * g.panel_bytes, g, channel % g.channels,
-                              weights + channel * depth, rest, &has_rest)
-        folded = -folded * (x_zero_point + ACT_FLIP) + (bias[channel] if bias != NULL else 0)
-        g.bias[lane] = <int32_t><uint32_t>folded  # modulo 2**32: the finished sum fits, validate() proved it
-        g.multiplier[lane] = <float>multipliers[channel]
-        if has_rest:
-            g.rested[lane // LANES + 1] = 1
-    for panel in range(<Py_ssize_t>groups * g.panels):
-        g.rested[panel + 1] += g.rested[panel]
-    for s in range(g.n_segments, g.n_runs):
-        g.segment_offset[s] = g.segment_offset[rest[s - g.n_segments][0]] + 4 * rest[s - g.n_segments][1]
-    return 0

@@ -58,11 +58,9 @@ static inline __m256i bytes_of(__m256i ab, __m256i cd, const requant *r)
 {
     return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(ab, cd), r->lo), r->hi);
 }
-static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
-{
-    __m256i bytes = bytes_of(words_of(a, b, r), words_of(c, d, r), r);
-    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-}
+static inline __m256i in_order(__m256i bytes) { return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r) { return in_order(bytes_of(words_of(a, b, r), words_of(c, d, r), r)); }
+static inline i8v narrow4_whole(f32v a, f32v b, f32v c, f32v d, const requant *r) { return in_order(_mm256_packs_epi16(words_of(a, b, r), words_of(c, d, r))); }
 static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
 {
     __m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi8(-128)), zero = _mm256_setzero_si256();

@@ -58,11 +58,12 @@ static inline __m512i bytes_of(__m512i ab, __m512i cd, const requant *r)
 {
     return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(ab, cd), r->lo), r->hi);
 }
-static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
+static inline __m512i in_order(__m512i bytes)
 {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_epi32(order, bytes_of(words_of(a, b, r), words_of(c, d, r), r));
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
 }
+static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r) { return in_order(bytes_of(words_of(a, b, r), words_of(c, d, r), r)); }
+static inline i8v narrow4_whole(f32v a, f32v b, f32v c, f32v d, const requant *r) { return in_order(_mm512_packs_epi16(words_of(a, b, r), words_of(c, d, r))); }
 /* A byte behind 0x4B0000 is the number 2**23 + byte: unpacking makes floats. Order as packing leaves it: quad_channel's. */
 static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
 {

@@ -68,10 +68,13 @@ static inline int16x8_t words_of(f32v a, f32v b, const requant *r)
 {
     return vqaddq_s16(vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a)), vcvtnq_s32_f32(b)), r->zero_point);
 }
+static inline i8v narrow4_whole(f32v a, f32v b, f32v c, f32v d, const requant *r)
+{
+    return vqmovn_high_s16(vqmovn_s16(words_of(a, b, r)), words_of(c, d, r));
+}
 static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
 {
-    int8x16_t q = vqmovn_high_s16(vqmovn_s16(words_of(a, b, r)), words_of(c, d, r));
-    return vminq_s8(vmaxq_s8(q, r->lo), r->hi);
+    return vminq_s8(vmaxq_s8(narrow4_whole(a, b, c, d, r), r->lo), r->hi);
 }
 static inline i8v narrow_words(const f32v *v, const requant *r) { return narrow4(v[0], v[1], v[2], v[3], r); }
 static inline void i8_store4(int8_t *out, i8v q) { vst1q_s8(out, q); }

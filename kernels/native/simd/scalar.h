@@ -71,6 +71,8 @@ static inline i8v narrow4(f32v a, f32v b, f32v c, f32v d, const requant *r)
     }
     return q;
 }
+/* The same where the clamps are int8's own */
+static inline i8v narrow4_whole(f32v a, f32v b, f32v c, f32v d, const requant *r) { return narrow4(a, b, c, d, r); }
 /* 4 * LANES words less their zero point as numbers, and numbers as words: both in an order of their own, if that is quicker. */
 static inline void f32_from_words(f32v *v, const int8_t *p, int zero_point)
 {
