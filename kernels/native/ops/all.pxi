@@ -70,7 +70,7 @@ MAX_ELEMENTS = 500_000_000
 # Other ways to compute an op, for `edgert tune` to try beside the default "".
 VARIANTS = {
     "conv2d": tuple([variant for variant in BAND_BYTES if variant]),
-    "depthwise_conv2d": ("pairs", "quads") if DW_QUADS else (),
+    "depthwise_conv2d": ("pairs",) if DW_QUADS else (),
 }
 
 

@@ -2,6 +2,8 @@
 # their padding (and flipped sign bits where dot4 wants them), then every pixel of the band is a row of the GEMM. Without
 # padding and flipping the band is the tensor itself. A linear layer is an image one pixel wide.
 
+from array import array
+
 # Bytes of activations in a band, per variant. By default a band and a panel of weights share a 32 KiB first-level cache;
 # which is best depends on the caches, so `edgert tune` tries the others.
 BAND_BYTES = {"": 24576, "band8k": 8192, "band96k": 98304}
@@ -181,7 +183,6 @@ cdef void conv2d_kernel(const void *params, char *const *tensors, char *scratch,
 
 cdef double[::1] channel_multipliers(x, weight, out, int channels):
     """float32(s_in * s_w[c] / s_out) as doubles, one a channel. From 256 on every sum but 0 is clamped: larger is the same."""
-    from array import array
     cdef double s_in = scale_of(x), s_out = scale_of(out)
     scale = weight.quant.scale
     if len(scale) == 1:
@@ -233,11 +234,13 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, uintptr_t w
     rest = gemm_reserve(&p.gemm, layout, p.groups, <const int8_t *>weights, offsets)
     gemm_attach(&p.gemm, layout, offsets)
     cdef Py_ssize_t band_row_bytes = <Py_ssize_t>p.w_in * p.c_in if p.in_place else row_bytes
+    cdef Py_ssize_t[::1] segments = array("q", bytes(8 * p.gemm.n_segments))
     for s in range(p.gemm.n_segments):
         if runs:
-            p.gemm.segment_offset[s] = s * dilation_h * band_row_bytes
+            segments[s] = s * dilation_h * band_row_bytes
         else:
-            p.gemm.segment_offset[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
+            segments[s] = (s // kw) * dilation_h * band_row_bytes + (s % kw) * dilation_w * p.c_in
+    gemm_offsets(&p.gemm, segments, rest)
     gemm_pack(&p.gemm, p.groups, <const int8_t *>weights, biases, multipliers, x.quant.zero_point, rest)
     memcpy(layout.at(), p, sizeof(Conv))
     return make_step(op + variant_suffix(variant), kernel, layout, out.size * p.gemm.n_segments * p.gemm.segment_bytes, scratch)

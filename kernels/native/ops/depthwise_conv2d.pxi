@@ -165,10 +165,7 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.out_rows = n * p.h_out
     p.out_index = len(inputs)
     p.kernel_rows = kh
-    # Without a neighbour to share columns with, half-empty vectors are not worth the interleaving.
-    worth = p.stride_w == 1 or p.stride_w == 2 and 2 * p.c_out > 4 * LANES or p.c_out % (4 * LANES) == 0 or variant == "quads"
-    possible = DW_QUADS and kh <= 3 and quads_can_hold(weight)
-    p.quads = kw if possible and worth and variant != "pairs" else 0
+    p.quads = kw if DW_QUADS and kh <= 3 and variant != "pairs" and quads_can_hold(weight) else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
     p.in_place = fits and p.multiplier_c == 1 and x.data is None and not (p.quads and ACT_FLIP)

@@ -1,19 +1,20 @@
 # The int8 matrix product under conv2d and linear: rows of activations by packed panels of LANES output channels.
 #
 # A row is an output pixel. What it multiplies lies in `n_segments` runs of consecutive bytes at fixed distances from the
-# pixel's first byte (a 3x3 conv: three runs of 3 * c_in), so no im2col copy exists. Weights of one panel lie in the order
-# they are read: [segment][group of 4 bytes][LANES][4], zero where a run is no multiple of 4. Where one instruction loads
-# several vectors, PANELS_TOGETHER neighbours lie as one: [segment][group of 4 bytes][panel][LANES][4].
+# pixel's first byte (a 3x3 conv: three runs of 3 * c_in), so no im2col copy exists: every group of 4 bytes (and before
+# them, where there are such, every block of BLOCK_GROUPS groups) is read at an offset that was computed at load. Weights of
+# one panel lie in the order they are read: [group][LANES][4], zero where a run is no multiple of 4. Where one instruction
+# loads several vectors, PANELS_TOGETHER neighbours lie as one: [group][panel][LANES][4].
 #
 # A weight less its zero point may have nine bits, and dot4 takes eight, on some instruction sets from -127 on (WEIGHT_MIN).
-# Where that happens, groups of 4 activations are read again at the end, as runs of their own, with what was left of the
-# weights they meet: the `rest`. It is few of them: an outlier or two in a layer.
+# Where that happens, groups of 4 activations are read again at the end, with what was left of the weights they meet: the
+# `rest`. It is few of them: an outlier or two in a layer.
 
 cdef struct Gemm:
     int n_segments
     int segment_groups            # groups of 4 bytes in a run
     int segment_bytes
-    int blocked_bytes             # of a run, those that are read in blocks of BLOCK_GROUPS groups
+    int segment_blocks            # of BLOCK_GROUPS groups in a run; what is left of it is read by groups
     int channels                  # output channels of one group of the conv
     int panels                    # panels of LANES of them
     int out_stride                # bytes from one output pixel to the next
@@ -21,16 +22,18 @@ cdef struct Gemm:
     bint clamped                  # beyond what saturating to int8 does
     Output out
     Py_ssize_t panel_bytes
-    Py_ssize_t *segment_offset
+    Py_ssize_t *offsets           # bytes from a pixel to its blocks, then to its groups, then to those of the rest
+    int n_blocks, n_groups        # of all segments, without the rest
     int8_t *weights               # [conv groups * panels][panel_bytes]
     int32_t *bias                 # [conv groups * panels][LANES], zero points folded in
     float *multiplier             # the same
-    int n_runs                    # segments, then runs of one group for the rest
+    int n_rest
     int32_t *rested               # [conv groups * panels + 1] how many panels before this one have a rest
 
 
-cdef inline int runs_of(const Gemm *g, Py_ssize_t panel, int vecs) noexcept nogil:
-    return g.n_runs if g.rested[panel] < g.rested[panel + vecs] else g.n_segments
+cdef inline const Py_ssize_t *groups_end(const Gemm *g, Py_ssize_t panel, int vecs) noexcept nogil:
+    """Behind the last offset that these panels read at."""
+    return g.offsets + g.n_blocks + g.n_groups + (g.n_rest if g.rested[panel] < g.rested[panel + vecs] else 0)
 
 
 cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *const *pixels, const requant *q,
@@ -43,44 +46,36 @@ cdef inline void gemm_tile(int rows, int vecs, const Gemm *g, const uint8_t *con
     cdef const int8_t *weights = g.weights + panel * g.panel_bytes
     cdef const int32_t *bias = g.bias + panel * LANES
     cdef const float *multiplier = g.multiplier + panel * LANES
-    cdef Py_ssize_t k, stride = g.out_stride, run_bytes = 4 * g.segment_groups, blocked_bytes = g.blocked_bytes
-    cdef bint has_tail = blocked_bytes < run_bytes
-    cdef int i, s, n_runs = runs_of(g, panel, vecs)
+    cdef Py_ssize_t stride = g.out_stride
+    cdef const Py_ssize_t *offset = g.offsets
+    cdef const Py_ssize_t *blocks_end = offset + g.n_blocks
+    cdef const Py_ssize_t *end = groups_end(g, panel, vecs)
+    cdef int i
     # One loop over i = r * vecs + v and not two nested ones, and all of it inside the loops of conv_band: GCC unrolls only
     # innermost loops that have two around them early enough to keep these arrays in registers. Loops that run at least
     # once end in a break: a way around them would cost a move in and out of them for every sum.
     for i in range(rows * vecs):
         acc[i] = i32_load(bias + i % vecs * LANES)
-    s = 0
-    while True:
-        for i in range(rows):
-            row[i] = pixels[i] + g.segment_offset[s]
-        k = 0
-        if BLOCK_GROUPS > 1:
-            while k < blocked_bytes:
-                for i in range(rows):
-                    x[i] = block_load(row[i] + k)
-                weights = gemm_step(rows, vecs, 0, g, weights, x, acc)
-                weights = gemm_step(rows, vecs, 1, g, weights, x, acc)
-                weights = gemm_step(rows, vecs, 2, g, weights, x, acc)
-                weights = gemm_step(rows, vecs, 3, g, weights, x, acc)
-                k += 4 * BLOCK_GROUPS
-        while BLOCK_GROUPS == 1 or has_tail:
-            for i in range(vecs):
-                w[i] = w_load(weights + panel_offset(g, i))
-            weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
-            for i in range(rows * vecs):
-                acc[i] = dot4(acc[i], x4_load(row[i // vecs] + k), w[i % vecs])
-            k += 4
-            if k >= run_bytes:
-                break
-        s += 1
-        if s >= g.n_segments:
-            if s >= n_runs:
-                break
-            run_bytes = 4
-            blocked_bytes = 0
-            has_tail = True
+    for i in range(rows):
+        row[i] = pixels[i]
+    if BLOCK_GROUPS > 1:
+        while offset < blocks_end:
+            for i in range(rows):
+                x[i] = block_load(row[i] + offset[0])
+            weights = gemm_step(rows, vecs, 0, g, weights, x, acc)
+            weights = gemm_step(rows, vecs, 1, g, weights, x, acc)
+            weights = gemm_step(rows, vecs, 2, g, weights, x, acc)
+            weights = gemm_step(rows, vecs, 3, g, weights, x, acc)
+            offset += 1
+    while BLOCK_GROUPS == 1 or offset < end:
+        for i in range(vecs):
+            w[i] = w_load(weights + panel_offset(g, i))
+        weights += LANES * 4 * min(vecs, PANELS_TOGETHER)
+        for i in range(rows * vecs):
+            acc[i] = dot4(acc[i], x4_load(row[i // vecs] + offset[0]), w[i % vecs])
+        offset += 1
+        if BLOCK_GROUPS == 1 and offset >= end:
+            break
     store_tile(rows * vecs, vecs, out, stride, acc, multiplier, q, g.clamped, last_channels)
 
 
@@ -96,34 +91,26 @@ cdef inline void gemm_half_tile(int vecs, const Gemm *g, const uint8_t *const *p
     cdef const int8_t *last = weights + (vecs - 1) * g.panel_bytes
     cdef const int32_t *bias = g.bias + panel * LANES
     cdef const float *multiplier = g.multiplier + panel * LANES
-    cdef Py_ssize_t k, run_bytes = 4 * g.segment_groups
-    cdef int i, s, n_runs = runs_of(g, panel, vecs)
+    cdef const Py_ssize_t *offset = g.offsets
+    cdef const Py_ssize_t *end = groups_end(g, panel, vecs)
+    cdef int i
     for i in range(TILE_ROWS):
         acc[i] = i32_load(bias)
         half[i] = i32_load_half(bias + (vecs - 1) * LANES)
-    s = 0
+        row[i] = pixels[i]
     while True:
+        w[0] = w_load(weights)
+        w[1] = w_load(last)
+        weights += LANES * 4
+        last += LANES * 4
         for i in range(TILE_ROWS):
-            row[i] = pixels[i] + g.segment_offset[s]
-        k = 0
-        while True:
-            w[0] = w_load(weights)
-            w[1] = w_load(last)
-            weights += LANES * 4
-            last += LANES * 4
-            for i in range(TILE_ROWS):
-                x = x4_load(row[i] + k) if vecs == 2 else x4_load_half(row[i] + k)
-                if vecs == 2:
-                    acc[i] = dot4(acc[i], x, w[0])
-                half[i] = dot4_half(half[i], x, w[1])
-            k += 4
-            if k >= run_bytes:
-                break
-        s += 1
-        if s >= g.n_segments:
-            if s >= n_runs:
-                break
-            run_bytes = 4
+            x = x4_load(row[i] + offset[0]) if vecs == 2 else x4_load_half(row[i] + offset[0])
+            if vecs == 2:
+                acc[i] = dot4(acc[i], x, w[0])
+            half[i] = dot4_half(half[i], x, w[1])
+        offset += 1
+        if offset >= end:
+            break
     if vecs == 2:
         store_tile(TILE_ROWS, 1, out, g.out_stride, acc, multiplier, q, g.clamped, LANES)
         out += LANES

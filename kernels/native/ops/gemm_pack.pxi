@@ -10,13 +10,15 @@ cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights
     g.segment_groups = (g.segment_bytes + 3) // 4
     if BLOCK_GROUPS > 1 and g.segment_groups % BLOCK_GROUPS == BLOCK_GROUPS - 1:
         g.segment_groups += 1  # what is read beyond the run meets weights of zero
-    g.blocked_bytes = g.segment_groups // BLOCK_GROUPS * BLOCK_GROUPS * 4 if BLOCK_GROUPS > 1 else 0
+    g.segment_blocks = g.segment_groups // BLOCK_GROUPS if BLOCK_GROUPS > 1 else 0
+    g.n_blocks = g.n_segments * g.segment_blocks
+    g.n_groups = g.n_segments * (g.segment_groups - g.segment_blocks * BLOCK_GROUPS)
     g.panels = (g.channels + LANES - 1) // LANES
     cdef list rest = rest_groups(g, groups, weights)
     cdef Py_ssize_t panels = <Py_ssize_t>groups * g.panels
-    g.n_runs = g.n_segments + <int>len(rest)
-    g.panel_bytes = (<Py_ssize_t>g.n_segments * g.segment_groups + len(rest)) * LANES * 4
-    offsets[0] = layout.reserve(g.n_runs * sizeof(Py_ssize_t))
+    g.n_rest = <int>len(rest)
+    g.panel_bytes = (<Py_ssize_t>g.n_segments * g.segment_groups + g.n_rest) * LANES * 4
+    offsets[0] = layout.reserve((<Py_ssize_t>g.n_blocks + g.n_groups + g.n_rest) * sizeof(Py_ssize_t))
     offsets[1] = layout.reserve(panels * LANES * 4)
     offsets[2] = layout.reserve(panels * LANES * 4)
     offsets[3] = layout.reserve(panels * g.panel_bytes)
@@ -25,7 +27,7 @@ cdef list gemm_reserve(Gemm *g, Layout layout, int groups, const int8_t *weights
 
 
 cdef int gemm_attach(Gemm *g, Layout layout, const Py_ssize_t *offsets) except -1:
-    g.segment_offset = <Py_ssize_t *>layout.at(offsets[0])
+    g.offsets = <Py_ssize_t *>layout.at(offsets[0])
     g.bias = <int32_t *>layout.at(offsets[1])
     g.multiplier = <float *>layout.at(offsets[2])
     g.weights = <int8_t *>layout.at(offsets[3])
@@ -59,17 +61,19 @@ cdef list rest_groups(const Gemm *g, int groups, const int8_t *weights):
     return sorted(found)
 
 
-cdef inline Py_ssize_t weight_place(const Gemm *g, int lane, Py_ssize_t j, Py_ssize_t row) noexcept nogil:
-    """Where weight j of a run lies, from the run's first group. row: bytes of a group of all panels that lie together."""
-    cdef Py_ssize_t group = j // 4
+cdef inline Py_ssize_t weight_place(const Gemm *g, Py_ssize_t s, int lane, Py_ssize_t j, Py_ssize_t row) noexcept nogil:
+    """Where weight j of segment s lies in its panel. row: bytes of a group of all panels that lie together."""
+    cdef Py_ssize_t group = j // 4 - <Py_ssize_t>g.segment_blocks * BLOCK_GROUPS
     cdef int at = w_index(lane, <int>(j % 4))
-    if j < g.blocked_bytes:
+    if group >= 0:
+        group += g.n_blocks * BLOCK_GROUPS + s * (g.segment_groups - g.segment_blocks * BLOCK_GROUPS)
+    else:
         at = block_index(lane, <int>(j % (4 * BLOCK_GROUPS)))
-        group = j // (4 * BLOCK_GROUPS) * BLOCK_GROUPS + at // (LANES * 4)
+        group = (s * g.segment_blocks + j // (4 * BLOCK_GROUPS)) * BLOCK_GROUPS + at // (LANES * 4)
     return group * row + at % (LANES * 4)
 
 
-cdef int64_t pack_run(int8_t *panels, const Gemm *g, int lane, const int8_t *weights, Py_ssize_t row, bint whole) noexcept nogil:
+cdef int64_t pack_run(int8_t *panels, const Gemm *g, Py_ssize_t s, int lane, const int8_t *weights, Py_ssize_t row, bint whole) noexcept nogil:
     """A run of one channel; returns the sum of its weights. whole: dot4 takes all of them as they are."""
     cdef Py_ssize_t j = 0
     cdef int64_t total = 0
@@ -79,10 +83,10 @@ cdef int64_t pack_run(int8_t *panels, const Gemm *g, int lane, const int8_t *wei
     total -= g.segment_bytes * <int64_t>g.weight_zero_point
     j = 0
     while whole and together and j + 4 <= g.segment_bytes:
-        memcpy(panels + weight_place(g, lane, j, row), weights + j, 4)
+        memcpy(panels + weight_place(g, s, lane, j, row), weights + j, 4)
         j += 4
     while j < g.segment_bytes:
-        panels[weight_place(g, lane, j, row)] = <int8_t>weight_part(weights[j] - g.weight_zero_point, 0)
+        panels[weight_place(g, s, lane, j, row)] = <int8_t>weight_part(weights[j] - g.weight_zero_point, 0)
         j += 1
     return total
 
@@ -95,8 +99,8 @@ cdef int64_t pack_channel(int8_t *panels, const Gemm *g, int channel, const int8
     cdef int64_t total = 0
     panels += panel * LANES * 4 // row * (row // (LANES * 4)) * g.panel_bytes + panel * LANES * 4 % row
     for s in range(g.n_segments):
-        total += pack_run(panels, g, lane, weights + s * g.segment_bytes, row, whole)
-        panels += g.segment_groups * row
+        total += pack_run(panels, g, s, lane, weights + s * g.segment_bytes, row, whole)
+    panels += g.n_segments * g.segment_groups * row
     for s, group, part in rest:
         for j in range(4 * group, min(4 * group + 4, g.segment_bytes)):
             weight = weight_part(weights[s * g.segment_bytes + j] - g.weight_zero_point, part)
@@ -128,6 +132,21 @@ cdef int gemm_pack(Gemm *g, int groups, const int8_t *weights, const int32_t *bi
             g.rested[lane // LANES + 1] = 1
     for panel in range(<Py_ssize_t>groups * g.panels):
         g.rested[panel + 1] += g.rested[panel]
-    for s in range(g.n_segments, g.n_runs):
-        g.segment_offset[s] = g.segment_offset[rest[s - g.n_segments][0]] + 4 * rest[s - g.n_segments][1]
+    return 0
+
+
+cdef int gemm_offsets(Gemm *g, Py_ssize_t[::1] segments, list rest) except -1:
+    """Where blocks, groups and the rest are read. segments: bytes from a pixel's first to each of its runs."""
+    cdef Py_ssize_t s, k, at = 0
+    for s in range(g.n_segments):
+        for k in range(g.segment_blocks):
+            g.offsets[at] = segments[s] + 4 * BLOCK_GROUPS * k
+            at += 1
+    for s in range(g.n_segments):
+        for k in range(g.segment_blocks * BLOCK_GROUPS, g.segment_groups):
+            g.offsets[at] = segments[s] + 4 * k
+            at += 1
+    for s, k, _ in rest:
+        g.offsets[at] = segments[s] + 4 * k
+        at += 1
     return 0
