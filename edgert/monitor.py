@@ -134,16 +134,17 @@ def _mib(nbytes):
 class Sampler:
     """Takes a record every `interval` seconds, as a context manager; the last one when it is left.
 
-    path: a .jsonl or .csv file to write them to, as they come; None: only the ring of the last `keep` records.
+    path: a .jsonl or .csv file to write them to, as they come; None: only the ring of the last `keep` records. taken:
+    called with each record.
     Raises: InputError for another suffix or an interval that is no positive number; OSError if the file cannot be made.
     """
 
-    def __init__(self, path=None, interval=1.0, keep=600, monitor=None):
+    def __init__(self, path=None, interval=1.0, keep=600, monitor=None, taken=None):
         if not 0 < interval < float("inf"):
             raise InputError(f"interval is {interval}; give seconds above 0")
         self.monitor = monitor or Monitor()
         self.records = deque(maxlen=keep)
-        self._interval = interval
+        self._interval, self._taken = interval, taken or (lambda record: None)
         self._file = _open(path) if path is not None else None
         self._as_csv = path is not None and os.fspath(path).endswith(".csv")
         self._writer = None
@@ -175,6 +176,7 @@ class Sampler:
         self.records.append(record)
         if self._file:
             self._write(record)
+        self._taken(record)
 
     def _write(self, record):
         if self._as_csv:

@@ -2,36 +2,38 @@
 
 from time import monotonic
 
+from edgert import __version__
 from edgert.optional import require
 
-SILENT_S = 10.0  # without an answer to a frame for so long, a service is not well
+SILENT_S = 10.0  # without a result for so long, a service is not well
 
 
 def health(worker):
-    """(HTTP status, dict): 200 with status "ok" or "degraded" and its reasons, 503 where no answers come."""
-    vision, reasons = worker.vision, []
-    state = vision.camera.state
-    if state != "ok":
-        reasons.append(f"camera: {state}")
-    board = vision.governor.state()
-    if board["throttled"]:
-        reasons.append(f"board: throttled or under-voltage ({board['throttled']:#x})")
+    """(HTTP status, dict): 200 with status "ok" or "degraded" and its reasons, 503 where no answers come.
+
+    A camera's service answers frames; one for prompts alone answers a question of its own where nobody else asks.
+    """
+    reasons = [reason for part in worker.parts for reason in part.reasons()]
     if worker.notes.text:
         reasons.append(worker.notes.text)
-    age_s = None if worker.last_real is None else monotonic() - worker.last_real
+    last = worker.last_step if worker.vision is None else worker.vision.last_answer
+    age_s = None if last is None else monotonic() - last
     answers = age_s is not None and age_s < SILENT_S
-    status = "degraded" if reasons else "ok"
     return (200 if answers else 503), {
-        "status": status if answers else "no answers",
+        "status": ("degraded" if reasons else "ok") if answers else "no answers",
         "reasons": reasons,
         "seconds_since_answer": None if age_s is None else round(age_s, 3),
-        "model": {"file": vision.name, "sha256": vision.model.session.loaded.program_sha256.hex()},
-        "answers": vision.timings.count,
-        "fps": round(vision.timings.fps(), 2),
-        "camera": {"state": state, "captured": vision.camera.captured, "dropped": vision.camera.dropped,
-                   "reopened": vision.camera.reopened},
+        "answers": sum(part.answers for part in worker.parts),
         "worker_restarts": worker.notes.restarts,
-    }  # fmt: skip
+        "models": [_model(part) for part in worker.parts],
+        **{key: value for part in worker.parts for key, value in part.describe().items()},
+        "version": __version__,
+    }
+
+
+def _model(part):
+    loaded = part.model.session.loaded
+    return {"file": part.name, "task": part.task, "sha256": loaded.program_sha256.hex()}
 
 
 def routes(worker):

@@ -4,19 +4,26 @@ import socket
 import threading
 
 from edgert.optional import require
-from edgert.serve.page import MAX_CONNECTIONS, MAX_HEADER_BYTES
+from edgert.serve import guard, wire
+
+
+def application(routes):
+    """A starlette application of these routes."""
+    require("starlette", "serving")
+    from starlette.applications import Starlette
+
+    return Starlette(routes=routes)
 
 
 class Server:
-    """Serves an ASGI application on listening descriptors, which it duplicates, between start() and stop()."""
+    """Serves an ASGI application on listening descriptors, which it duplicates, between start() and stop().
 
-    def __init__(self, app, descriptors):
+    token: what clients must send, or None where only this machine's programs reach it.
+    """
+
+    def __init__(self, app, descriptors, token=None):
         uvicorn = require("uvicorn", "serving")
-        config = uvicorn.Config(
-            app, log_level="critical", access_log=False, lifespan="off", limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES, timeout_keep_alive=5, ws_max_size=4096, ws_max_queue=4,
-            ws_ping_interval=20.0, ws_ping_timeout=20.0, timeout_graceful_shutdown=2, http="h11",
-        )  # fmt: skip
+        config = wire.config(guard.guarded(app, token), timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._sockets = [socket.socket(fileno=socket.dup(number)) for number in descriptors]
         self._thread = threading.Thread(target=self._run, daemon=True, name="edgert-http")
@@ -28,9 +35,12 @@ class Server:
     def start(self):
         self._thread.start()
 
-    def stop(self, seconds):
-        """Take no more connections, finish answers; waits at most so long."""
+    def leave(self):
+        """Take no more connections, end streams, finish answers."""
         self._server.should_exit = True
+
+    def join(self, seconds):
+        """Wait for the last answers, so long at most."""
         self._thread.join(seconds)
 
     def _run(self):

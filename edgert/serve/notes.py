@@ -32,6 +32,15 @@ class Notes:
         self._words[0] = count
 
     @property
+    def camera_pid(self):
+        """The camera's process now, or 0."""
+        return self._words[2]
+
+    @camera_pid.setter
+    def camera_pid(self, pid):
+        self._words[2] = pid or 0
+
+    @property
     def text(self):
         count = min(self._words[1], _TEXT_BYTES)
         return self._map[_TEXT : _TEXT + count].decode(errors="replace")

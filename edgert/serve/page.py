@@ -1,7 +1,7 @@
 """HTTP: the page, its stream of pictures, events, a WebSocket, a snapshot, and one setting.
 
-Slow or hostile clients meet limits: 64 connections, 16 KiB of headers, 1 KiB of body, 4 KiB of WebSocket message. A
-client that does not read gets no newer pictures and costs one in memory.
+Slow or hostile clients meet the limits of `wire`, and 1 KiB of body. A client that does not read gets no newer pictures
+and costs one in memory.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from importlib.resources import files
 
 from edgert.errors import InputError
 from edgert.optional import require
+from edgert.serve import wire
 from edgert.serve.board import Board
+from edgert.serve.guard import guarded
 
-MAX_CONNECTIONS = 64
-MAX_HEADER_BYTES = 16_384
 MAX_BODY_BYTES = 1024
 POLL_S = 0.02  # how often a viewer looks for something new
 STALL_S = 30.0  # a viewer that took nothing for so long is sent away
@@ -28,10 +28,16 @@ _FILES = {
 }  # fmt: skip
 
 
-def application(board, more=()):
-    """The ASGI application over a Board. more: routes besides the page's own."""
+def application(board):
+    """The ASGI application over a Board, for this machine's programs and browsers."""
     require("starlette", "the live page")
     from starlette.applications import Starlette
+
+    return guarded(Starlette(routes=routes(board)))
+
+
+def routes(board):
+    """The page's starlette routes over a Board."""
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route, WebSocketRoute
 
@@ -79,29 +85,16 @@ def application(board, more=()):
         await websocket.accept()
         await _talk(websocket, board)
 
-    app = Starlette(
-        routes=[
-            *[Route(path, static(*what)) for path, what in _FILES.items()],
-            Route("/stream.mjpg", stream),
-            Route("/events", events),
-            Route("/snapshot.jpg", snapshot),
-            Route("/state", state),
-            Route("/favicon.ico", nothing),
-            Route("/settings", settings, methods=["POST"]),
-            WebSocketRoute("/ws", socket),
-            *more,
-        ]
-    )
-
-    async def guarded(scope, receive, send):
-        # The server's own limit is for headers that come in pieces.
-        if sum(len(name) + len(value) for name, value in scope.get("headers", ())) > MAX_HEADER_BYTES:
-            too_large = Response("header fields too large", 431, headers=_HEADERS)
-            await too_large(scope, receive, send)
-        else:
-            await app(scope, receive, send)
-
-    return guarded
+    return [
+        *[Route(path, static(*what)) for path, what in _FILES.items()],
+        Route("/stream.mjpg", stream),
+        Route("/events", events),
+        Route("/snapshot.jpg", snapshot),
+        Route("/state", state),
+        Route("/favicon.ico", nothing),
+        Route("/settings", settings, methods=["POST"]),
+        WebSocketRoute("/ws", socket),
+    ]
 
 
 async def _pictures(board):
@@ -203,12 +196,7 @@ def serve(loop, board, where, say):
     """
     uvicorn = require("uvicorn", "the live page")
     host, port = address(where)
-    config = uvicorn.Config(
-        application(board), host=host, port=port, log_level="critical", access_log=False, lifespan="off",
-        limit_concurrency=MAX_CONNECTIONS, h11_max_incomplete_event_size=MAX_HEADER_BYTES, timeout_keep_alive=5,
-        ws_max_size=4096, ws_max_queue=4, ws_ping_interval=20.0, ws_ping_timeout=20.0, timeout_graceful_shutdown=1,
-        http="h11",
-    )  # fmt: skip
+    config = wire.config(application(board), host=host, port=port, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     board.leaving = lambda: server.should_exit
     failures = []

@@ -86,6 +86,7 @@ class Supervisor:
             last = now
             if self.keeper is not None:
                 self.keeper.tick()
+                self.notes.camera_pid = self.keeper.pid
             self._wait()
 
     def _start_camera(self):

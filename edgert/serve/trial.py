@@ -49,10 +49,20 @@ def check_answers(model, name):
 def check_speed(answer, name, fps=None):
     """`answer()` gives one answer; half of a few must take no longer than was promised. Raises: Unfit."""
     limit_s = 1 / fps if fps else SLOWEST_S
-    times = sorted(_elapsed_s(answer) for _ in range(RUNS))
+    times = sorted(elapsed_s(answer) for _ in range(RUNS))
     if times[RUNS // 2] > limit_s:
         promised = f"{fps:g} frames a second" if fps else f"one in {SLOWEST_S:g} s"
         raise Unfit(f"{name}: too slow: an answer takes {1000 * times[RUNS // 2]:.0f} ms; promised: {promised}")
+
+
+def elapsed_s(answer):
+    """Seconds that one call takes. Raises: Unfit if the model does not answer."""
+    started = perf_counter_ns()
+    try:
+        answer()
+    except InputError as error:
+        raise Unfit(f"it does not answer: {error}") from error
+    return (perf_counter_ns() - started) / 1e9
 
 
 def memory_left():
@@ -80,12 +90,3 @@ def _used():
     """Bytes of private memory that this process has now."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[5]) * resource.getpagesize()
-
-
-def _elapsed_s(answer):
-    started = perf_counter_ns()
-    try:
-        answer()
-    except InputError as error:
-        raise Unfit(f"it does not answer: {error}") from error
-    return (perf_counter_ns() - started) / 1e9

@@ -11,13 +11,16 @@ import sys
 from time import monotonic
 
 from edgert.errors import EdgertError, ModelFormatError
-from edgert.serve import settings
+from edgert.format import reader
+from edgert.model import load
+from edgert.serve import settings, trial
 from edgert.serve.gate import Gate
 from edgert.serve.notes import Notes
-from edgert.serve.vision import Vision
+from edgert.serve.resources import Resources
 from edgert.sources import lifeline
-from edgert.sources.shared import FrameMemory, Reader
+from edgert.sources.shared import FrameMemory
 
+SILENT_S, LONGEST_SILENT_S = 5.0, 60.0  # without a result for so long, a worker is taken for dead
 BEAT_S = 0.5
 PROBE_S = 1.0  # without a frame or a prompt for so long, the models answer a question of our own
 DRAIN_S = 3.0
@@ -69,17 +72,20 @@ class Worker:
     """asked: the settings. sockets: descriptors that listen. frames: those of the FrameMemory, () without a camera.
     models: descriptors of the model files.
 
-    last_real: when the last frame was answered (monotonic), or None; the gate counts our own questions too.
+    parts: Vision, Text or both; vision, text: the same by name, or None. last_step: when the models gave their last
+    result (monotonic), to a question of our own where nobody else asked.
     """
 
     def __init__(self, asked, sockets, frames, models, notes, reports):
         self.asked, self._sockets, self._models, self.notes, self._reports = asked, sockets, models, notes, reports
         self.memory = FrameMemory(*frames) if frames else None
-        self.gate, self.stopping, self.vision, self.last_real = Gate(), False, None, None
+        self.gate, self.stopping = Gate(), False
+        self.parts, self.vision, self.text = [], None, None
+        self.resources = Resources(self)
         self._awake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._awake[0], select.POLLIN)
-        self._next_beat, self._last_step, self._steps = 0.0, monotonic(), 0
+        self._next_beat, self.last_step, self._steps, self._told = 0.0, monotonic(), 0, 0
 
     def run(self, on_trial=False):
         """Answer until SIGTERM. Raises: EdgertError if the models cannot be served."""
@@ -87,16 +93,20 @@ class Worker:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._stop)
         signal.set_wakeup_fd(self._awake[1], warn_on_full_buffer=False)
+        self.resources.start()
         for descriptor, name in zip(self._models, self.asked["model"]):
             self._load(f"/proc/self/fd/{descriptor}", name, on_trial)
-        _write(self._reports, "ready")
+        _write(self._reports, f"ready {self._longest_silence_s()}")
         while not self.notes.takes_turn():  # another worker finishes what it answers
             self.pause(0.02)
             if self.stopping:
                 return
         server = self._serve()
         self._answer()
-        server.stop(DRAIN_S)
+        server.leave()
+        for part in self.parts:
+            part.close(DRAIN_S)
+        server.join(DRAIN_S)
 
     def pause(self, seconds):
         """Sleep, but for a signal."""
@@ -108,66 +118,83 @@ class Worker:
 
     def _load(self, path, name, on_trial):
         """Load one model; the copy of the file that `name` was when the service looked."""
-        from edgert.format import reader
-        from edgert.model import load
-        from edgert.serve import trial
-
         threads = self.asked.get("threads") or _threads(self.memory is not None)
         try:
             if on_trial:
-                reader.verify(path)
                 trial.check_size(path, name)
+                reader.verify(path)
             model = load(path, threads=threads)
         except ModelFormatError as error:
             raise ModelFormatError(str(error).replace(path, name)) from error
-        self.vision = Vision(model, name, self.asked, self.memory, self.gate, self.pause)
         if on_trial:
             trial.check_answers(model, name)
-            trial.check_speed(self.vision.check, name, self.asked.get("fps"))
+        part = self._part(model, name)
+        part.check()  # the first answer takes longer than all others
+        part.check_s = trial.elapsed_s(part.check)
+        if on_trial:
+            trial.check_speed(part.check, name, self.asked.get("fps") if part is self.vision else None)
             trial.end_limit()
-        self.vision.check()
+        self.parts.append(part)
+
+    def _part(self, model, name):
+        if model.metadata.task == "generate":
+            from edgert.serve.text import Text
+
+            self.text = Text(model, name, self.gate, self.resources.answered)
+            return self.text
+        from edgert.serve.vision import Vision
+
+        tell = self.resources.answered
+        self.vision = Vision(model, name, self.asked, self.memory, self.gate, tell, self.pause)
+        return self.vision
+
+    def _longest_silence_s(self):
+        """How long these models may be without a result: a step of a text computes as many tokens as one run takes."""
+        return max([SILENT_S, *[min(4 * part.slowest_step_s(), LONGEST_SILENT_S) for part in self.parts]])
 
     def _serve(self):
-        from edgert.serve import health, page
-        from edgert.serve.http import Server
+        from edgert.serve import figures, guard, health, http
 
-        server = Server(page.application(self.vision.board, health.routes(self)), self._sockets)
-        self.vision.board.leaving = server.leaving
+        routes = [*health.routes(self), *figures.routes(self)]
+        if self.text is not None:
+            routes += self.text.routes("/prompt" if self.vision else "/")
+        if self.vision is not None:
+            routes += self.vision.routes()
+        token = self.asked.get("token_file")
+        server = http.Server(http.application(routes), self._sockets, guard.read_token(token) if token else None)
+        if self.vision is not None:
+            self.vision.board.leaving = server.leaving
         server.start()
         return server
 
     def _answer(self):
         """The loop over frames; without a camera, over nothing but time."""
-        reader = Reader(self.memory)
-        self._poll.register(self.memory.bell, select.POLLIN)
+        vision = self.vision
+        if vision is not None:
+            self._poll.register(vision.bell, select.POLLIN)
         while not self.stopping:
-            self.vision.governor.wait()
-            frame = reader.take()
-            if frame is None:
+            if vision is not None:
+                vision.governor.wait()
+            if vision is None or not vision.look():
                 self.pause(BEAT_S)
-            else:
-                self.vision(frame)
-                self.last_real = monotonic()
             self._look_after(monotonic())
 
     def _look_after(self, now):
         """Report results; where nobody asks anything, ask the models something."""
-        if now < self._next_beat and not self._is_first():
+        real = sum(part.answers for part in self.parts)
+        if now < self._next_beat and (self._told or not real):  # the supervisor waits for the first
             return
         if self.gate.steps != self._steps:
-            self._steps, self._last_step = self.gate.steps, now
-        elif now - self._last_step > PROBE_S and self.gate.busy_since is None:
-            self.vision.check()
-        self._next_beat = now + BEAT_S
-        _write(self._reports, f"beat {self.gate.steps} {self.vision.timings.count} {self.status()}")
-
-    def _is_first(self):
-        """Whether the first answer has just been given: the supervisor waits for it."""
-        return self.vision.timings.count == 1
+            self._steps, self.last_step = self.gate.steps, now
+        elif now - self.last_step > PROBE_S and self.gate.busy_since is None:
+            for part in self.parts:
+                part.check()
+        self._next_beat, self._told = now + BEAT_S, real
+        _write(self._reports, f"beat {self.gate.steps} {real} {self.status()}")
 
     def status(self):
         """One line for people: what it does, how fast, how warm."""
-        return self.vision.status()
+        return "; ".join([part.status() for part in self.parts])
 
 
 def _threads(has_camera):

@@ -10,7 +10,6 @@ from edgert.sources import lifeline
 
 START = "from edgert.serve.worker import main; main()"
 LOADING_S = 60.0  # from start to ready
-SILENT_S = 5.0  # without a report for so long, a worker that serves is taken for dead
 _MOST_PENDING = 65_536
 
 
@@ -22,14 +21,14 @@ class Worker:
     its end, or None. code: exit code once it has ended, negative for a signal.
     """
 
-    def __init__(self, descriptors, words, loading_s=LOADING_S, silent_s=SILENT_S):
+    def __init__(self, descriptors, words, loading_s=LOADING_S):
         self.reports, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         fcntl.fcntl(end, fcntl.F_SETFL, 0)  # the worker's end waits; a report is smaller than what is written at once
         try:
             self.pid = lifeline.start(START, [*descriptors, end], words)
         finally:
             os.close(end)
-        self._loading_s, self._silent_limit_s = loading_s, silent_s
+        self._loading_s = self._silent_limit_s = loading_s
         self.silent_s, self._pending = 0.0, b""
         self.ready = self.stopping = False
         self.results = self.real = 0
@@ -64,7 +63,7 @@ class Worker:
     @property
     def hangs(self):
         """Whether it is silent for longer than it may be."""
-        return self.silent_s > (self._silent_limit_s if self.results else self._loading_s)
+        return self.silent_s > self._silent_limit_s
 
     def stop(self):
         """Ask it to finish what it does and end."""
@@ -94,7 +93,7 @@ class Worker:
     def _understand(self, line):
         what, _, rest = line.partition(" ")
         if what == "ready":
-            self.ready = True
+            self.ready, self._silent_limit_s = True, float(rest)
         elif what == "beat":
             results, real, self.status = [*rest.split(" ", 2), "", ""][:3]
             self.results, self.real = int(results), int(real)

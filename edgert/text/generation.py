@@ -60,6 +60,15 @@ class Cache:
         with self.gate:
             return self._step(ids, position)
 
+    def again(self, token=0):
+        """Compute the last token once more, `token` where there is none: what is kept stays as it was. It shows that
+        the model still computes; where somebody else does, nothing happens."""
+        if self.lock.acquire(False):
+            try:
+                self._stepped(self._tokens[-1:] or [token], max(0, len(self._tokens) - 1))
+            finally:
+                self.lock.release()
+
     def disown(self):
         """The next question is compared with what is there, whoever asks."""
         self._owner = None

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 
 class Service:
@@ -36,11 +37,11 @@ class Service:
             except BlockingIOError:
                 return self.told
 
-    def until(self, condition, seconds=10):
+    def until(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, f"it did not happen:\n{self.said()}"
-            time.sleep(0.01)
+            time.sleep(0.05)
         return found
 
     def until_ready(self):
@@ -69,13 +70,14 @@ class Service:
     def parts(self):
         """{"worker": pid, "camera": pid} of what runs now."""
         found = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit() and _parent(name) == self.pid:
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    command = file.read()
+        with open(f"/proc/{self.pid}/task/{self.pid}/children") as file:
+            children = file.read().split()
+        for pid in children:
+            with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read()
                 for part, module in (("worker", b"edgert.serve.worker"), ("camera", b"edgert.sources.child")):
                     if module in command:
-                        found[part] = int(name)
+                        found[part] = int(pid)
         return found
 
     def stop(self):
@@ -96,11 +98,3 @@ def _free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-def _parent(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return None

@@ -108,7 +108,7 @@ def test_state_and_snapshot(server):
 
 def test_the_stream_gives_one_picture_after_the_other(server):
     with socket.create_connection(("127.0.0.1", server.port), 5) as client:
-        client.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while received.count(b"--frame\r\nContent-Type: image/jpeg") < 3:
             received += client.recv(65536)
@@ -117,7 +117,7 @@ def test_the_stream_gives_one_picture_after_the_other(server):
 
 def test_events_are_json(server):
     with socket.create_connection(("127.0.0.1", server.port), 5) as client:
-        client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while received.count(b"\n\n") < 2:
             received += client.recv(65536)
@@ -169,19 +169,19 @@ PATHS = ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page.py", "//", "/s
 
 @pytest.mark.parametrize("path", [*PATHS, "/" + "a" * 9000])
 def test_paths_that_are_not_there(server, path):
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert server.raw(request.encode()).split()[1] in ("404", "400")
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 40_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),
-        b"DELETE /settings HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /settings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n"
+        b"DELETE /settings HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /settings HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n"
         b"Sec-WebSocket-Version: 99\r\n\r\n",
     ],
 )
@@ -196,7 +196,7 @@ def test_viewers_that_do_not_read_slow_nobody(server):
     for _ in range(4):
         client = socket.create_connection(("127.0.0.1", server.port), 5)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         stalled.append(client)
     server.until(lambda: server.board.viewers == 4)
     before = server.board.number

@@ -1,0 +1,42 @@
+"""/metrics of a running worker. What Prometheus' client needs is loaded when somebody asks for the first time."""
+
+from edgert.errors import EdgertError
+
+
+def routes(worker):
+    """The route of a starlette application."""
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    made = []
+
+    async def give(request):
+        if not made:
+            from edgert.serve import metrics
+
+            try:
+                made.extend(metrics.routes(lambda: state(worker)))
+            except EdgertError as error:
+                return JSONResponse({"error": str(error)}, 501)
+        return await made[0].endpoint(request)
+
+    return [Route("/metrics", give)]
+
+
+def state(worker):
+    """What `metrics.routes` shows."""
+    found = {
+        "record": worker.resources.newest(),
+        "restarts": {"worker": worker.notes.restarts},
+        "models": {part.task: part.name for part in worker.parts},
+    }
+    if worker.vision is not None:
+        camera, timings = worker.vision.camera, worker.vision.timings
+        found["vision"] = {
+            "fps": timings.fps(), "frames": timings.count, "dropped": camera.dropped, "reopened": camera.reopened,
+            "camera": camera.state, "seconds": worker.vision.durations,
+        }  # fmt: skip
+        found["restarts"]["camera"] = camera.reopened
+    if worker.text is not None:
+        found["text"], found["text_seconds"] = worker.text.answerer.state(), worker.text.durations
+    return found
