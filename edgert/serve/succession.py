@@ -76,9 +76,8 @@ class Succession:
         if worker.code is not None:
             self._ended(worker, now)
         elif worker.hangs or (worker.stopping and now > self._drain_ends):
-            if not worker.stopping:
+            if worker.kill() and not worker.stopping:
                 say(f"worker: no result for {worker.silent_s:.0f} s: killed")
-            worker.kill()
         elif worker.real:
             self._answered = True
             if not self._proven and now > self._proves_until:

@@ -15,12 +15,13 @@ from edgert.format import reader
 from edgert.model import load
 from edgert.serve import settings, trial
 from edgert.serve.gate import Gate
+from edgert.serve.http import Server
 from edgert.serve.notes import Notes
 from edgert.serve.resources import Resources
 from edgert.sources import lifeline
 from edgert.sources.shared import FrameMemory
 
-SILENT_S, LONGEST_SILENT_S = 5.0, 60.0  # without a result for so long, a worker is taken for dead
+SILENT_S, LONGEST_SILENT_S = 10.0, 60.0  # without a result for so long, a worker is taken for dead
 BEAT_S = 0.5
 PROBE_S = 1.0  # without a frame or a prompt for so long, the models answer a question of our own
 DRAIN_S = 3.0
@@ -101,12 +102,15 @@ class Worker:
             self.pause(0.02)
             if self.stopping:
                 return
-        server = self._serve()
+        self._server = Server(self._application, self._sockets)
+        if self.vision is not None:
+            self.vision.board.leaving = self._server.leaving
+        self._server.start()
         self._answer()
-        server.leave()
+        self._server.leave()
         for part in self.parts:
             part.close(DRAIN_S)
-        server.join(DRAIN_S)
+        self._server.join(DRAIN_S)
 
     def pause(self, seconds):
         """Sleep, but for a signal."""
@@ -152,7 +156,8 @@ class Worker:
         """How long these models may be without a result: a step of a text computes as many tokens as one run takes."""
         return max([SILENT_S, *[min(4 * part.slowest_step_s(), LONGEST_SILENT_S) for part in self.parts]])
 
-    def _serve(self):
+    def _application(self):
+        """What is served over HTTP, an ASGI application."""
         from edgert.serve import figures, guard, health, http
 
         routes = [*health.routes(self), *figures.routes(self)]
@@ -161,11 +166,7 @@ class Worker:
         if self.vision is not None:
             routes += self.vision.routes()
         token = self.asked.get("token_file")
-        server = http.Server(http.application(routes), self._sockets, guard.read_token(token) if token else None)
-        if self.vision is not None:
-            self.vision.board.leaving = server.leaving
-        server.start()
-        return server
+        return guard.guarded(http.application(routes), guard.read_token(token) if token else None)
 
     def _answer(self):
         """The loop over frames; without a camera, over nothing but time."""
@@ -178,6 +179,8 @@ class Worker:
             if vision is None or not vision.look():
                 self.pause(BEAT_S)
             self._look_after(monotonic())
+            if self._server.failure is not None:
+                raise self._server.failure
 
     def _look_after(self, now):
         """Report results; where nobody asks anything, ask the models something."""

@@ -9,7 +9,7 @@ from edgert.errors import ModelFormatError
 from edgert.sources import lifeline
 
 START = "from edgert.serve.worker import main; main()"
-LOADING_S = 60.0  # from start to ready
+LOADING_S = 60.0  # from start to the first result
 _MOST_PENDING = 65_536
 
 
@@ -28,9 +28,9 @@ class Worker:
             self.pid = lifeline.start(START, [*descriptors, end], words)
         finally:
             os.close(end)
-        self._loading_s = self._silent_limit_s = loading_s
+        self._loading_s = self._silent_s = loading_s
         self.silent_s, self._pending = 0.0, b""
-        self.ready = self.stopping = False
+        self.ready = self.stopping = self._killed = False
         self.results = self.real = 0
         self.status, self.failure, self.code = "", None, None
         self.started = monotonic()
@@ -63,7 +63,7 @@ class Worker:
     @property
     def hangs(self):
         """Whether it is silent for longer than it may be."""
-        return self.silent_s > self._silent_limit_s
+        return self.silent_s > (self._silent_s if self.results else self._loading_s)
 
     def stop(self):
         """Ask it to finish what it does and end."""
@@ -72,8 +72,11 @@ class Worker:
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self):
+        """Returns: whether this was the first time."""
+        first, self._killed = not self._killed, True
         if self.code is None:
             os.kill(self.pid, signal.SIGKILL)
+        return first
 
     def how_it_ended(self):
         if self.failure:
@@ -93,7 +96,7 @@ class Worker:
     def _understand(self, line):
         what, _, rest = line.partition(" ")
         if what == "ready":
-            self.ready, self._silent_limit_s = True, float(rest)
+            self.ready, self._silent_s = True, float(rest)
         elif what == "beat":
             results, real, self.status = [*rest.split(" ", 2), "", ""][:3]
             self.results, self.real = int(results), int(real)

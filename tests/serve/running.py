@@ -37,11 +37,11 @@ class Service:
             except BlockingIOError:
                 return self.told
 
-    def until(self, condition, seconds=30):
+    def until(self, condition, seconds=30, every=0.05):
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, f"it did not happen:\n{self.said()}"
-            time.sleep(0.05)
+            time.sleep(every)
         return found
 
     def until_ready(self):

@@ -33,6 +33,7 @@ class FakeWorker:
 
     def kill(self):
         self.code = -9
+        return True
 
     def dies(self, code=-11, failure=None):
         self.code, self.failure = code, failure
