@@ -39,7 +39,7 @@ ARROWS = {
                     "edgert.messages", "kernels.tiers", "kernels.native"),
     "edgert.governor": (),
     "edgert.sources": ("edgert.messages", "edgert.optional", "edgert.vision"),
-    "edgert.serve": ("edgert.format", "edgert.governor", "edgert.machine", "edgert.messages", "edgert.model",
+    "edgert.serve": ("edgert", "edgert.format", "edgert.governor", "edgert.machine", "edgert.messages", "edgert.model",
                      "edgert.monitor", "edgert.optional", "edgert.sources", "edgert.stream", "edgert.text"),
     "edgert.stream": ("edgert.model", "edgert.vision"),
     "edgert.vision": ("edgert.optional", "edgert.heads", "edgert.graph", "kernels.tiers", "kernels.native",

@@ -54,6 +54,7 @@ def examine(root="", vcgencmd=None):
         *_python(),
         *_resources(root),
         *_packages(),
+        *_service(),
         *_raspberry_pi(root, vcgencmd),
     ]
 
@@ -157,6 +158,24 @@ def _packages():
             yield _finding(package, version(package))
         except PackageNotFoundError:
             yield _finding(package, "present, version unknown")
+
+
+def _service():
+    """What `edgert serve` needs: two packages, and memory that processes share without a name in a folder."""
+    from importlib.util import find_spec
+
+    missing = [package for package in ("starlette", "uvicorn") if find_spec(package) is None]
+    if missing:
+        yield _finding("edgert serve", f"not installed: {' and '.join(missing)}; {install_command(' '.join(missing))}")
+        return
+    try:
+        os.close(os.memfd_create("edgert-doctor"))
+        os.close(os.eventfd(0))
+    except (OSError, AttributeError) as error:
+        mend = "a kernel from 3.17 on; under systemd, SystemCallFilter must let memfd_create and eventfd2 pass"
+        yield _finding("edgert serve", f"frames cannot be shared between processes: {error}", WARN, mend)
+    else:
+        yield _finding("edgert serve", "its packages and shared memory are there")
 
 
 def _raspberry_pi(root, vcgencmd):

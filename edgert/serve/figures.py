@@ -1,11 +1,16 @@
-"""/metrics of a running worker. What Prometheus' client needs is loaded when somebody asks for the first time."""
+"""/metrics and /resources of a running worker.
+
+What Prometheus' client needs is loaded when somebody asks for the first time.
+"""
+
+import json
 
 from edgert.errors import EdgertError
 
 
 def routes(worker):
-    """The route of a starlette application."""
-    from starlette.responses import JSONResponse
+    """The routes of a starlette application."""
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     made = []
@@ -20,7 +25,11 @@ def routes(worker):
                 return JSONResponse({"error": str(error)}, 501)
         return await made[0].endpoint(request)
 
-    return [Route("/metrics", give)]
+    async def records(request):
+        lines = "".join([json.dumps(record) + "\n" for record in worker.resources.records()])
+        return Response(lines, media_type="application/jsonl", headers={"Cache-Control": "no-store"})
+
+    return [Route("/metrics", give), Route("/resources", records)]
 
 
 def state(worker):

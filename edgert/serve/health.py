@@ -14,6 +14,8 @@ def health(worker):
     A camera's service answers frames; one for prompts alone answers a question of its own where nobody else asks.
     """
     reasons = [reason for part in worker.parts for reason in part.reasons()]
+    if worker.events is not None:
+        reasons += worker.events.reasons()
     if worker.notes.text:
         reasons.append(worker.notes.text)
     last = worker.last_step if worker.vision is None else worker.vision.last_answer

@@ -51,6 +51,10 @@ class Resources:
         """One more answer, to a frame or a prompt, which took this long."""
         self._sampler.answered(elapsed_ns)
 
+    def records(self):
+        """The records of the last ten minutes, oldest first."""
+        return list(self._sampler.records)
+
     def newest(self):
         """The newest record, or None."""
         records = self._sampler.records
@@ -58,6 +62,8 @@ class Resources:
 
     def _taken(self, record):
         self._count += 1
+        if self._worker.events is not None:
+            self._worker.events.tell(record)
         if self._count % LINE_EVERY == 0:
             say(line(record, self._worker.status()))
 

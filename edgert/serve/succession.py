@@ -59,7 +59,11 @@ class Succession:
         if why is not None:
             self._refuse(f"it failed before: {why}", 1, remember=False)
             return
-        self._candidate = self._start(generation, True)
+        try:
+            self._candidate = self._start(generation, True)
+        except OSError as error:  # no memory, no more processes
+            self._refuse(f"no worker can be started: {error.strerror}", 1, remember=False)
+            return
         self._trial_ends = now + (TRIAL_S if self.worker else FIRST_TRIAL_S)
 
     def tick(self, now, elapsed_s):
@@ -70,7 +74,7 @@ class Succession:
         worker = self.worker
         if worker is None:
             if self.generation is not None and now >= self._due and not (self._candidate and self._candidate.ready):
-                self.worker = self._start(self.generation, False)
+                self._begin(now)
             return False
         gave = worker.tick(elapsed_s)
         if worker.code is not None:
@@ -135,6 +139,18 @@ class Succession:
         self._set_good(self.generation)
         self._store.keep(self.generation)
 
+    def _begin(self, now):
+        try:
+            self.worker = self._start(self.generation, False)
+        except OSError as error:  # no memory, no more processes: it may be better later
+            self._pause(now, f"cannot be started: {error.strerror}")
+
+    def _pause(self, now, why):
+        """Before the next worker; the longer, the more often it was in vain."""
+        self._pause_s = min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
+        self._due = now + self._pause_s
+        say(f"worker: {why}; starts again in {self._pause_s:g} s")
+
     def _ended(self, worker, now):
         """The worker in charge is gone: a successor at once where it had given results, else after growing pauses."""
         self.worker = None
@@ -147,10 +163,12 @@ class Succession:
         self.served |= worker.ready
         if worker.failure and not self.served:
             raise NothingServes(why, worker.failure[0])
-        self._pause_s = 0.0 if worker.real else min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
-        self._due = now + self._pause_s
         self._notes.restarts += 1
-        say(f"worker: {why}; starts again{f' in {self._pause_s:g} s' if self._pause_s else ''}")
+        if worker.real:
+            self._pause_s, self._due = 0.0, now
+            say(f"worker: {why}; starts again")
+        else:
+            self._pause(now, why)
 
     def _go_back(self, worker, why):
         """From a generation on probation to the last good one."""

@@ -13,7 +13,7 @@ from time import monotonic
 from edgert.errors import EdgertError, ModelFormatError
 from edgert.format import reader
 from edgert.model import load
-from edgert.serve import settings, trial
+from edgert.serve import events, settings, trial
 from edgert.serve.gate import Gate
 from edgert.serve.http import Server
 from edgert.serve.notes import Notes
@@ -82,7 +82,7 @@ class Worker:
         self.memory = FrameMemory(*frames) if frames else None
         self.gate, self.stopping = Gate(), False
         self.parts, self.vision, self.text = [], None, None
-        self.resources = Resources(self)
+        self.resources, self.events = Resources(self), None
         self._awake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._awake[0], select.POLLIN)
@@ -94,6 +94,8 @@ class Worker:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._stop)
         signal.set_wakeup_fd(self._awake[1], warn_on_full_buffer=False)
+        if self.asked.get("mqtt"):
+            events.check(self.asked["mqtt"])
         self.resources.start()
         for descriptor, name in zip(self._models, self.asked["model"]):
             self._load(f"/proc/self/fd/{descriptor}", name, on_trial)
@@ -102,15 +104,14 @@ class Worker:
             self.pause(0.02)
             if self.stopping:
                 return
+        if self.asked.get("mqtt"):
+            self.events = events.Events(self.asked["mqtt"], self)
         self._server = Server(self._application, self._sockets)
         if self.vision is not None:
             self.vision.board.leaving = self._server.leaving
         self._server.start()
         self._answer()
-        self._server.leave()
-        for part in self.parts:
-            part.close(DRAIN_S)
-        self._server.join(DRAIN_S)
+        self._finish(monotonic() + DRAIN_S)
 
     def pause(self, seconds):
         """Sleep, but for a signal."""
@@ -181,6 +182,15 @@ class Worker:
             self._look_after(monotonic())
             if self._server.failure is not None:
                 raise self._server.failure
+
+    def _finish(self, deadline):
+        """Nothing new is begun; what is under way may end until `deadline`."""
+        self._server.leave()
+        for part in self.parts:
+            part.close((deadline - monotonic()) / 2)  # so long for an answer, and again after it was cancelled
+        self._server.join(max(0.0, deadline - monotonic()))
+        if self.events is not None:
+            self.events.close()
 
     def _look_after(self, now):
         """Report results; where nobody asks anything, ask the models something."""

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-from time import monotonic
 
 from edgert.errors import ModelFormatError
 from edgert.sources import lifeline
@@ -26,6 +25,9 @@ class Worker:
         fcntl.fcntl(end, fcntl.F_SETFL, 0)  # the worker's end waits; a report is smaller than what is written at once
         try:
             self.pid = lifeline.start(START, [*descriptors, end], words)
+        except OSError:
+            os.close(self.reports)
+            raise
         finally:
             os.close(end)
         self._loading_s = self._silent_s = loading_s
@@ -33,7 +35,6 @@ class Worker:
         self.ready = self.stopping = self._killed = False
         self.results = self.real = 0
         self.status, self.failure, self.code = "", None, None
-        self.started = monotonic()
 
     def tick(self, elapsed_s):
         """Hear what it said and whether it lives. Returns: whether it gave a result since the last call."""

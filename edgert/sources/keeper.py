@@ -70,9 +70,12 @@ class Keeper:
 
     def _begin(self, now):
         descriptors = (self.memory.memory, self.memory.bell, self._end)
-        self.pid = lifeline.start(child.START, descriptors, child.words(*self._asked))
         self._seen, self._silent_s, self._last_tick = self.memory.captured, 0.0, now
         self._gave_frames, self._code = False, None
+        try:
+            self.pid = lifeline.start(child.START, descriptors, child.words(*self._asked))
+        except OSError as error:  # no memory, no more processes: it may be better later
+            self._fails(f"the camera's process cannot be started: {error.strerror}", now)
 
     def _has_ended(self):
         pid, status = os.waitpid(self.pid, os.WNOHANG)

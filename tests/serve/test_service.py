@@ -21,8 +21,9 @@ def service(tmp_path, model_files):
     """Function that starts a service on the tiny detector and waits until it is ready."""
     started = []
 
-    def start(*words, camera=CAMERA, ready=True, **options):
+    def start(*words, camera=CAMERA, mqtt=None, ready=True, **options):
         words = words or (model_files / "cells.bin",)
+        words += ("--mqtt", mqtt) if mqtt else ()
         started.append(Service(tmp_path, *words, *(("--camera", camera) if camera else ()), **options))
         return started[-1].until_ready() if ready else started[-1]
 
@@ -125,3 +126,29 @@ def test_health_is_json(service):
     status, content = running.until(lambda: running.ask("/health"))
     assert status in (200, 503)
     assert json.loads(content)["camera"]["state"] in ("ok", "starting")
+
+
+def test_the_records_of_the_last_minutes_are_lines_that_plot_reads(service, tmp_path):
+    from edgert.monitor import read_log
+
+    running = service()
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(running.until(lambda: (running.ask("/resources") or (0, b""))[1]))
+    [record, *_] = read_log(log)
+    assert record["rss_mb"] > 20  # of all processes
+    assert record["threads"] >= 3
+
+
+def test_a_broker_that_is_away_is_told_and_costs_nothing(service):
+    pytest.importorskip("paho.mqtt")
+    running = service(mqtt="mqtt://127.0.0.1:1/edgert")
+    health = running.until(lambda: running.health() if "mqtt: " in str(running.health().get("reasons")) else None)
+    assert health["status"] == "degraded"
+    assert running.stop()[0] == 0
+
+
+def test_a_broker_whose_address_is_wrong_is_refused(service):
+    pytest.importorskip("paho.mqtt")
+    refused = service(mqtt="http://broker", ready=False)
+    assert refused.process.wait(20) == 1
+    assert "--mqtt: it does not begin with mqtt://" in refused.said()

@@ -284,3 +284,21 @@ def test_one_that_answered_is_good_enough_to_come_back_to(play):
     new.dies(-11)
     play.pass_time(0.1, 0.1)
     assert play.serving == "first"
+
+
+def test_a_machine_without_room_for_a_process_gets_another_try(play, monkeypatch):
+    play.begin()
+    real = play.succession._start
+
+    def full(generation, on_trial):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(play.succession, "_start", full)
+    play.propose("second")
+    assert "no worker can be started" in play.notes.text
+    play.workers[0].dies()
+    play.pass_time(0.1, 0.1, 0.1)
+    assert play.succession.worker is None
+    monkeypatch.setattr(play.succession, "_start", real)
+    play.pass_time(1)
+    assert play.serving == "first"
