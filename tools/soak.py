@@ -89,7 +89,10 @@ def written(pid):
 def report(samples, code, seconds):
     kept = samples[len(samples) // 5 :]  # caches fill in the beginning
     hours = (kept[-1]["seconds"] - kept[0]["seconds"]) / 3600
-    rates = [(b["frames"] - a["frames"]) / (b["seconds"] - a["seconds"]) for a, b in pairwise(kept)]
+    usual = 2 * sorted(b["seconds"] - a["seconds"] for a, b in pairwise(kept))[len(kept) // 2]
+    # A longer gap: this script was stopped itself, and the service with it.
+    pairs = [(a, b) for a, b in pairwise(kept) if b["seconds"] - a["seconds"] < usual]
+    rates = [(b["frames"] - a["frames"]) / (b["seconds"] - a["seconds"]) for a, b in pairs]
     third = max(1, len(rates) // 3)
     first, last = sum(rates[:third]) / third, sum(rates[-third:]) / third
     print(f"\n{samples[-1]['seconds'] / 60:.0f} minutes, the last {60 * hours:.0f} of them compared:")

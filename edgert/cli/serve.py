@@ -1,6 +1,7 @@
 """`edgert serve`: a service that answers for months. This verb checks what was asked and becomes the supervisor."""
 
 import os
+import signal
 import sys
 
 from edgert.errors import InputError
@@ -34,6 +35,7 @@ def configure(parser):
 def run(args):
     from edgert.serve import settings, supervisor
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the supervisor hears it, it would end the service
     asked = {name: getattr(args, name, None) for name in settings.NAMES}
     given = {name: settings.read(name, text) for name, text in asked.items() if isinstance(text, str)}
     if args.model:

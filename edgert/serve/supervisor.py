@@ -75,11 +75,14 @@ class Supervisor:
 
     def _supervise(self):
         last = monotonic()
-        while not {signal.SIGTERM, signal.SIGINT} & set(self._signals):
-            now, reload = monotonic(), signal.SIGHUP in self._signals
-            self._signals.clear()
-            if reload:
+        while True:
+            # A signal that comes meanwhile is in one of the two lists.
+            signals, self._signals = self._signals, []
+            if signal.SIGTERM in signals or signal.SIGINT in signals:
+                return
+            if signal.SIGHUP in signals:
                 self._reload()
+            now = monotonic()
             # What stopped this process, or the whole machine, is nobody's silence.
             if self.succession.tick(now, min(now - last, 2 * TICK_S)):
                 self._tell(self.succession.worker, now)

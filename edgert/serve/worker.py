@@ -171,14 +171,15 @@ class Worker:
 
     def _answer(self):
         """The loop over frames; without a camera, over nothing but time."""
-        vision = self.vision
+        vision, news = self.vision, select.poll()
+        news.register(self._awake[0], select.POLLIN)
         if vision is not None:
-            self._poll.register(vision.bell, select.POLLIN)
+            news.register(vision.bell, select.POLLIN)
         while not self.stopping:
             if vision is not None:
                 vision.governor.wait()
             if vision is None or not vision.look():
-                self.pause(BEAT_S)
+                news.poll(1000 * BEAT_S)
             self._look_after(monotonic())
             if self._server.failure is not None:
                 raise self._server.failure

@@ -60,7 +60,7 @@ def test_a_part_that_stands_still_is_noticed_and_replaced(service):
     running = service()
     worker, camera = (kill(running, part, signal.SIGSTOP) for part in ("worker", "camera"))
     print(f"SIGSTOP: worker replaced after {worker:.1f} s, camera after {camera:.1f} s")
-    assert worker < 10
+    assert worker < 13  # ten seconds of silence, and its start
     assert camera < 10
     assert running.stop()[0] == 0
 

@@ -110,6 +110,12 @@ def test_settings_that_are_wrong_leave_all_as_it_was(running):
     assert "camera: will change when the service is started again" in running.said()
 
 
+def test_the_promised_frame_rate_is_held_and_not_exceeded(running):
+    running.config.write_text(running.config.read_text().replace("fps = 50", "fps = 10"))
+    reload(running)
+    running.until(lambda: 9 < running.health().get("frames", {}).get("fps", 0) < 11)
+
+
 def test_a_trial_proves_answers_speed_and_size(tmp_path, monkeypatch):
     model = load(writer.to_bytes(detector()))
     good = load(writer.to_bytes(with_golden(detector(), bytes(model.run_buffers([bytes(16 * 24 * 3)])[0]))))
