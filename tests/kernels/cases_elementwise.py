@@ -24,6 +24,8 @@ BINARY = {
     "per_pixel": ((1, 3, 5, 17), (1, 3, 5, 1), {}),
     "per_row_and_column": ((1, 5, 1, 16), (1, 1, 9, 16), {}),
     "outer": ((7, 1), (1, 9), {}),
+    "short_rows_of_many": ((13, 11, 1), (17,), {}),
+    "short_rows_by_column": ((29, 7, 13), (7, 1), {}),
     "batch": ((3, 4, 5), (1, 4, 5), {}),
     "lower_rank": ((4, 5), (2, 3, 4, 5), {}),
     "scales_far_apart": ((5, 13), (5, 13), {"scales": (1e-6, 10.0, 0.3)}),
@@ -274,6 +276,8 @@ def reduce_cases():
             ("first", (7, 4), 0),
             ("middle", (2, 33, 3), 1),
             ("one", (4, 1), 1),
+            ("columns", (2, 9, 35), 1),
+            ("run", (2, 131), 1),
         ):
             yield f"{op}/{key}", lambda n, op=op, s=shape, x=axis: arg(n, op, "int8", "int32", s, x)
             yield f"{op}/{key}_int64", lambda n, op=op, s=shape, x=axis: arg(n, op, "int8", "int64", s, x)

@@ -15,6 +15,14 @@ def pads(top, bottom, left, right):
     return {"pad_top": top, "pad_bottom": bottom, "pad_left": left, "pad_right": right}
 
 
+def few_outliers(shape, *places):
+    """Weights that every dot product takes as they are, but for a -128 in a place or two."""
+    words = np.random.default_rng(0).integers(-100, 101, shape)
+    for place in places:
+        words[place] = -128
+    return words
+
+
 PAD_1 = pads(1, 1, 1, 1)
 STRIDE_2 = {"stride_h": 2, "stride_w": 2}
 STRIDE_3 = {"stride_h": 3, "stride_w": 3}
@@ -65,6 +73,22 @@ CONV2D = {
     "multipliers_far_apart": ((1, 5, 5, 8), (8, 3, 3, 8), {}, {"scales": (0.05, [10.0**-i for i in range(1, 9)], 0.3)}),
     "bias_at_int32_limits": ((1, 3, 3, 4), (4, 1, 1, 4), {}, {"bias": [2**31 - 1, -(2**31), 2**31 - 9, 9 - 2**31]}),
 }  # fmt: skip
+CONV2D |= {
+    "outliers_in_one_panel": (
+        (1, 5, 6, 19), (40, 3, 3, 19), PAD_1, {"weights": few_outliers((40, 3, 3, 19), (37, 1, 2, 18), (37, 0, 0, 0))},
+    ),
+    "outlier_in_the_last_weight": (
+        (1, 3, 7, 36), (33, 1, 1, 36), {}, {"weights": few_outliers((33, 1, 1, 36), (32, 0, 0, 35))},
+    ),
+    "outliers_with_zero_point": (
+        (1, 4, 5, 20), (70, 3, 2, 20), {},
+        {**ZEROS, "weights": few_outliers((70, 3, 2, 20), (3, 2, 1, 0), (68, 0, 0, 7))},
+    ),
+    "1x1_stride_2_odd": ((2, 7, 9, 33), (20, 1, 1, 33), STRIDE_2, {}),
+    "1x1_stride_down": ((2, 9, 5, 17), (9, 1, 1, 17), {"stride_h": 3}, {}),
+    "1x1_stride_across": ((1, 5, 11, 6), (9, 1, 1, 6), {"stride_w": 2}, {}),
+    "1x1_groups_stride_2": ((1, 7, 7, 16), (24, 1, 1, 8), {"groups": 2, **STRIDE_2}, {}),
+}  # fmt: skip
 CONV2D |= {f"1x1_to_{c}": ((1, 3, 3, 13), (c, 1, 1, 13), {}, {}) for c in ALL_CHANNELS}
 CONV2D |= {f"3x3_from_{c}": ((1, 4, 5, c), (6, 3, 3, c), PAD_1, {}) for c in ALL_CHANNELS}
 CONV2D |= {
@@ -95,6 +119,12 @@ DEPTHWISE = {
     "window_is_picture": ((2, 5, 5, 24), (5, 5, 24), {}, {}),
     "one_row": ((1, 1, 33, 64), (3, 3, 64), PAD_1, {}),
     "wide": ((1, 3, 70, 32), (3, 3, 32), PAD_1, {}),
+    "last_block_a_quarter": ((1, 6, 8, 144), (3, 3, 144), PAD_1, {}),
+    "last_block_a_quarter_stride_2": ((1, 8, 9, 80), (3, 3, 80), {**PAD_1, **STRIDE_2}, {}),
+    "last_block_a_half": ((1, 6, 8, 96), (3, 3, 96), PAD_1, {}),
+    "last_block_a_half_stride_2": ((1, 9, 8, 91), (3, 3, 91), {**PAD_1, **STRIDE_2}, {}),
+    "narrow_stride_2": ((1, 9, 10, 7), (3, 3, 7), {**PAD_1, **STRIDE_2}, {}),
+    "narrow_block_of_255": ((1, 5, 6, 80), (3, 3, 80), PAD_1, {"weight_zero_point": -128, "weights": "highest"}),
     "multiplier_2": ((1, 5, 5, 8), (3, 3, 16), PAD_1, {}),
     "multiplier_3_odd": ((2, 5, 6, 5), (3, 3, 15), {**PAD_1, **STRIDE_2}, {}),
     "multiplier_8_from_1": ((1, 10, 9, 1), (3, 3, 8), PAD_1, {}),

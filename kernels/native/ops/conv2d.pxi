@@ -220,7 +220,7 @@ cdef make_conv(str op, str variant, Conv *shape, inputs, out, attrs, uintptr_t w
         p.pick_h, p.pick_w = p.stride_h, p.stride_w
         p.stride_h = p.stride_w = 1
         p.row_width = p.w_out
-        p.contiguous = p.contiguous and p.pick_h == 1
+        p.contiguous = p.contiguous and p.pick_h == 1 and p.pick_w == 1
     if kh == 1 and kw == 1 and fits and pixels == 1 and p.groups == 1 and p.up_h == 1 and p.up_w == 1:
         kernel = <uintptr_t>&pixel_kernel
     cdef Py_ssize_t row_bytes = <Py_ssize_t>p.row_width * p.c_in
