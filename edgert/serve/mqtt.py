@@ -203,7 +203,7 @@ class Publisher:
             self._announce(key)
         if counts and (counts != before or is_first):
             self._publish("counts", json.dumps(counts), qos=0)
-        if figures and (service_too or is_first):
+        if figures and (service_too or any(key in figures for key in news)):
             self._publish("service", json.dumps(figures), qos=0)
 
     def _publish(self, what, payload, qos=1):

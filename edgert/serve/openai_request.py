@@ -55,7 +55,7 @@ class Request:
             ids = language.prompt_ids(prompt)
         except InputError as error:
             if self.chat:
-                raise InputError(f"messages: {error}") from None
+                raise InputError("messages" + str(error).removeprefix("prompt")) from None
             raise
         room = self.max_tokens or max(1, language.cache.context - len(ids))
         return language.generate(ids, room, stops, **self.settings)

@@ -314,10 +314,10 @@ def test_web_socket_hellos_that_are_none(server, head):
 
 # Mutations
 
+ASKED = json.dumps({"prompt": "KING:", "max_tokens": 3, "seed": 1}).encode()
 SEEDS = [
     GET + b"\r\n",
-    POST + b"Content-Length: 45\r\n\r\n"
-    + json.dumps({"prompt": "KING:", "max_tokens": 3, "seed": 1}).encode(),
+    POST + b"Content-Length: %d\r\n\r\n%b" % (len(ASKED), ASKED),
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     HELLO + frame(1, b"hello") + frame(9, b"x") + frame(8, b"\x03\xe8"),
     GET + b"\r\n" + GET + b"Connection: close\r\n\r\n",
