@@ -14,7 +14,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-torch test-faults onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch test-faults soak onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ demo: build ## shipped models on shipped pictures: answers, times, the tier used
 
 test: build ## the whole suite
 	$(VENV)/bin/pytest $(TESTS)
+
+soak: build ## a service on a synthetic camera and prompts for MINUTES=120: memory, frame rate, bytes written
+	$(PY) tools/soak.py --minutes $(or $(MINUTES),120)
 
 onnx-table: build ## the table of docs/onnx.md: ONNX's node tests, run on the reference (half a minute)
 	$(PY) tools/onnx_table.py

@@ -54,7 +54,8 @@ class Succession:
         """Try a new generation. Raises: NothingServes if it is the first and known to be bad."""
         why = self._store.why_bad(generation)
         if self._candidate is not None:
-            self._drop_candidate("a newer one was asked for")
+            say(f"{self._next.name}: a newer one was asked for")
+            self._drop_candidate()
         self._next, now = generation, monotonic()
         if why is not None:
             self._refuse(f"it failed before: {why}", 1, remember=False)
@@ -92,7 +93,7 @@ class Succession:
         """End all: the worker in charge may finish what it answers, for so long; one on trial is killed."""
         deadline, worker = monotonic() + seconds, self.worker
         if self._candidate is not None:
-            self._drop_candidate("the service ends")
+            self._drop_candidate()
         if worker is not None and not worker.has_ended():
             worker.stop()
             while not worker.has_ended() and monotonic() < deadline:
@@ -107,7 +108,7 @@ class Succession:
             code = candidate.failure[0] if candidate.failure else 1
             self._refuse(candidate.how_it_ended(), code, candidate.is_unfit)
         elif not candidate.ready and now > self._trial_ends:
-            self._drop_candidate("not ready in time")
+            self._drop_candidate()
             self._refuse("too slow: it was not ready in time", 1)
         elif candidate.ready and self.worker is None:
             self._promote(now)
@@ -203,8 +204,7 @@ class Succession:
         self._notes.text = f"model: {name} was refused, the last good one serves: {why}"
         say(f"{name}: refused, the last good one serves: {why}")
 
-    def _drop_candidate(self, why):
-        say(f"{self._next.name}: {why}")
+    def _drop_candidate(self):
         self._candidate.kill()
         self._dying.append(self._candidate)
         self._candidate = None

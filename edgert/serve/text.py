@@ -19,8 +19,8 @@ class Text:
 
     def __init__(self, model, name, gate, answered):
         self.name, self.model, self.answers, self.last_answer = name, model, 0, None
-        short = os.path.basename(name).removesuffix(".bin")
-        self.answerer = Answerer(model.language, short, gate.text)
+        called = model.session.graph.name or os.path.basename(name).removesuffix(".bin")
+        self.answerer = Answerer(model.language, called, gate.text)
         self.answerer.on_answer, self._tell = self._answered, answered
         self.durations, self.check_s = Durations(), 0.0
         self.answerer.warm_up()
