@@ -100,8 +100,11 @@ def along_last_axis(shapes, attrs, declared):
 
 
 def lookup(shapes, attrs, declared):
-    if shapes[1] != (256,):
-        raise ModelFormatError(f"the table has shape {shapes[1]}, not (256,)")
+    """One table for all words, or one for each channel."""
+    own = (shapes[0][-1], 256) if shapes[0] else None
+    if shapes[1] not in ((256,), own):
+        also = f" or {own}" if own else ""
+        raise ModelFormatError(f"the table has shape {shapes[1]}, not (256,){also}")
     return shapes[0]
 
 

@@ -12,17 +12,20 @@ def function(function, alpha=0.0, beta=0.0):
     return lambda x: unary.apply(function, x, alpha, beta)
 
 
-def build(steps, quant_in, quant_out):
+def build(steps, quant_in, quant_out, channels=None):
     """The table of a chain of functions between two quantisations.
 
     steps: float64 functions of one array, applied in order to `real = scale * (q - zero_point)`; none: requantises.
-    Returns (256,) int8: clamp(rne(y / s_out) + z_out); what is not a number becomes the smallest word.
+    channels: of functions that differ from channel to channel, which are given (256, C).
+    Returns (256) int8, or (C, 256): clamp(rne(y / s_out) + z_out); what is not a number becomes the smallest word.
     """
     with np.errstate(all="ignore"):
         y = quant_in.scale[0] * (WORDS - quant_in.zero_point).astype(np.float64)
+        if channels is not None:
+            y = np.repeat(y[:, np.newaxis], channels, axis=1)
         for step in steps:
             y = step(y)
-        words = np.rint(y / quant_out.scale[0]) + quant_out.zero_point
+        words = (np.rint(y / quant_out.scale[0]) + quant_out.zero_point).T
     return np.clip(np.where(np.isnan(words), -128.0, words), -128.0, 127.0).astype(np.int8)
 
 
@@ -32,8 +35,9 @@ def identity():
 
 
 def compose(first, second):
-    """The table of `second` applied to what `first` gives."""
-    return second[first.astype(np.int64) + 128]
+    """The table of `second` applied to what `first` gives; either may be one for each channel, (C, 256)."""
+    words = first.astype(np.int64) + 128
+    return second[words] if second.ndim == 1 else second[np.arange(len(second))[:, np.newaxis], words]
 
 
 def as_clamp(table):

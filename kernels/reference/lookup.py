@@ -1,4 +1,7 @@
-"""A function of one int8 word, given as its 256 results: every unary activation in int8, and requantisation."""
+"""A function of one int8 word, given as its 256 results: every unary activation in int8, and requantisation.
+
+Channels may have a table each, so that they can have a scale each before and behind the function.
+"""
 
 import numpy as np
 
@@ -7,8 +10,9 @@ from edgert.kernels.reference.rounding import all_of
 
 
 def lookup_int8(x, table, out):
-    """out = table[x + 128]. x, out: int8 of one shape. table (256) int8."""
-    out[...] = table[x.astype(np.intp) + 128]
+    """out = table[x + 128]. x, out: int8 (..., C). table (256) int8, or (C, 256): one for each channel."""
+    words = x.astype(np.intp) + 128
+    out[...] = table[words] if table.ndim == 1 else table[np.arange(len(table)), words]
 
 
 def build_table(function, in_quant, out_quant, alpha=0.0, clamp_min=-128, clamp_max=127):

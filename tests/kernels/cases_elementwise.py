@@ -148,10 +148,10 @@ def running_sum(name, dtype, shape, attrs):
     return b.case("cumulative_sum", attrs, scale=None)
 
 
-def lookup(name, shape):
+def lookup(name, shape, channels=None):
     b = Builder(name)
     b.input(shape, fill="random" if np.prod(shape) != 256 else ALL_WORDS.reshape(shape))
-    b.constant(b.words((256,), "int8", "random"))
+    b.constant(b.words((256,) if channels is None else (channels, 256), "int8", "random"))
     return b.case("lookup")
 
 
@@ -218,6 +218,8 @@ def cases():
                     yield f"{op}/{key}_{dtype}", lambda n, op=op, d=dtype, a=a, b=b: plain_binary(n, op, d, a, b)
     for shape in [(n,) for n in LENGTHS] + [(256,), (16, 16), (2, 3, 5, 7), ()]:
         yield f"lookup/{'x'.join(map(str, shape)) or 'scalar'}", lambda n, s=shape: lookup(n, s)
+    for shape in ((1,), (17,), (3, 1), (5, 16), (2, 3, 5, 7), (1, 13, 11, 64), (256, 1), (2, 256), (1, 256)):
+        yield f"lookup/channels_{'x'.join(map(str, shape))}", lambda n, s=shape: lookup(n, s, s[-1])
     for function in UNARY_FUNCTIONS:
         yield f"unary/{function}", lambda n, f=function: unary(n, f)
     for function in ("abs", "neg"):

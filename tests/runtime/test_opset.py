@@ -262,6 +262,10 @@ WRONG_OPS = {
         one_op("lookup", [i8("x", 2), i8("t", 255, data=bytes(255))], i8("y", 2)),
         r"shape \(255,\), not \(256,\)",
     ),
+    "a table for each of too few channels": (
+        one_op("lookup", [i8("x", 2, 3), i8("t", 2, 256, data=bytes(512))], i8("y", 2, 3)),
+        r"shape \(2, 256\), not \(256,\) or \(3, 256\)",
+    ),
     "computed table": (one_op("lookup", [i8("x", 2), i8("t", 256)], i8("y", 2)), r"the table 't' must be a constant"),
     "pool sees padding only": (
         one_op("max_pool2d", [i8("x", 1, 2, 2, 1)], i8("y", 1, 3, 1, 1), {"kh": 2, "kw": 2, "pad_top": 2}),

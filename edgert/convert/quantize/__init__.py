@@ -45,6 +45,7 @@ def quantize(
     goal = None if budget is None else _goal(graph, data, budget, labelled, record)
     seen = calibrate.observe(graph, data, lambda done, count: told("calibrating", done, count))
     state = repairs.State(graph, seen, Recipe(graph, calibrate.ranges(graph, seen, observer), outputs), data)
+    state = repairs.mended(state, record)
     if goal is not None:
         state = repairs.hold(state, goal, _lower_state, record, told)
     elif correct:

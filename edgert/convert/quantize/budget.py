@@ -1,16 +1,18 @@
 """The budget: repairs are tried in order of what they cost until the measured loss is within it.
 
 First what costs nothing when the model runs (biases, rounding, ranges, equalisation), then what costs a little (own
-scales before a concat), at last what costs most: single nodes in float, those first whose quantisation alone hurts the
-answer most.
+scales before a concat, a table for each channel of an activation), at last what costs most: single nodes in float,
+those first whose quantisation alone hurts the answer most.
 """
 
 import copy
 
 from edgert.convert import evaluate
-from edgert.convert.quantize import batches, calibrate, equalise, goals, measure, rebuild
+from edgert.convert.quantize import batches, calibrate, channels, equalise, goals, measure, rebuild
+from edgert.convert.quantize.kinds import Kinds
 from edgert.convert.quantize.lower import lower
 
+LOST_DB, MENDED_DB = 15.0, 10.0  # a layer whose answer keeps less SQNR than this, where as much is gained by a repair
 MAX_FLOAT_NODES = 6
 ALONE_SAMPLES = 8
 
@@ -25,7 +27,7 @@ class State:
     def changed(self):
         state = copy.copy(self)
         state.recipe = copy.copy(self.recipe)
-        for name in ("in_float", "apart", "rounded", "biases", "ranges"):
+        for name in ("in_float", "apart", "rounded", "biases", "ranges", "pinned"):
             setattr(state.recipe, name, copy.copy(getattr(self.recipe, name)))
         return state
 
@@ -56,6 +58,27 @@ def hold(state, goal, make, record, progress=None):
     reached = "holds" if best.value >= goal.floor else "does not hold"
     record.steps.append(f"the budget {reached}: {goal.text(best.value)}, {goal.text(goal.floor)} wanted")
     return best
+
+
+def mended(state, record):
+    """`state`, where one scale for all channels leaves next to nothing of a layer's answer, with a scale for each."""
+    lost = [
+        site
+        for site in channels.sites(state.graph, state.recipe, state.seen)
+        if site.before_db < LOST_DB and site.after_db > site.before_db + MENDED_DB
+    ]
+    for site in lost:
+        name = state.graph.tensors[site.z].name
+        record.steps.append(
+            f"a scale for each of {len(site.low)} channels of '{name}': SQNR there {site.before_db:.1f} to "
+            f"{site.after_db:.1f} dB"
+        )
+    if not lost:
+        return state
+    state = state.changed()
+    channels.spread(state, lost)
+    state.recipe.settle()
+    return state
 
 
 def corrected(state, make, record, progress):
@@ -128,6 +151,19 @@ def _apart(state):
     return _again(state)
 
 
+def _spread(count):
+    """Channels get scales of their own in front of and behind the activations where they gain most."""
+
+    def repair(state):
+        worst = channels.sites(state.graph, state.recipe, state.seen)[:count]
+        if not worst:
+            return None
+        channels.spread(state, worst)
+        return _again(state)
+
+    return repair
+
+
 def _span(state, i):
     low, high = state.recipe.ranges.get(i, (0.0, 0.0))
     return high - low
@@ -141,6 +177,8 @@ REPAIRS = (
     ("ranges by what readers make of each channel", _ranges("gain")),
     ("equalised layers", _equalised),
     ("own scales before a concat", _apart),
+    ("scales for each channel at the 4 worst activations", _spread(4)),
+    ("scales for each channel at the 16 worst activations", _spread(16)),
 )
 
 
@@ -163,10 +201,10 @@ def effects(state, progress=None):
     """Node position -> SQNR in dB of the worst output when this node alone is int8, everything else float."""
     graph, data = state.graph, state.data[:: max(1, len(state.data) // ALONE_SAMPLES)]
     wanted = [batches.outputs(graph, [sample]) for sample in data]
-    every = {at for at, node in enumerate(graph.nodes)}
+    every, kinds = {at for at, node in enumerate(graph.nodes)}, Kinds(graph, state.recipe.in_float)
     found = {}
     for at, node in enumerate(graph.nodes):
-        if node.op not in ("conv2d", "depthwise_conv2d", "linear", "add", "mul", "sub", "concat", "avg_pool2d"):
+        if kinds.of[at] not in ("weighted", "arithmetic") and node.op != "concat":
             continue
         if progress is not None:
             progress("each node alone", at + 1, len(graph.nodes))

@@ -71,7 +71,8 @@ def _read_by_functions_only(graph):
             for i in node.inputs:
                 readers[i] = readers.get(i, 0) + 1
         else:
-            wanted.setdefault(target.root, []).append((node.outputs[0], target.apply))
+            apply = None if target.channels else target.apply  # a histogram does not tell channels apart
+            wanted.setdefault(target.root, []).append((node.outputs[0], apply))
     final = {}
     for root, targets in wanted.items():
         read = [apply for out, apply in targets if readers.get(out) or out in graph.outputs]

@@ -32,11 +32,11 @@ def equalise(graph, seen):
         if chain is None:
             continue
         between, second = chain
-        factor = _factor(graph.replace(tensors=tuple(tensors)), between, second, seen)
-        if factor is None:
+        shares = _factor(graph.replace(tensors=tuple(tensors)), between, second, seen)
+        if shares is None:
             continue
-        _scale(tensors, first, 1.0 / factor, rows=True)
-        _scale(tensors, second, factor, rows=False)
+        scale(tensors, first, 1.0 / shares, rows=True)
+        scale(tensors, second, shares, rows=False)
         pairs += 1
     return graph.replace(tensors=tuple(tensors)), pairs
 
@@ -75,20 +75,24 @@ def _factor(graph, between, second, seen):
         return None
     spans = np.max([np.maximum(-seen[i].channel_low, seen[i].channel_high) for i in between], axis=0)
     weight, _ = weight_and_bias(graph, second)
-    if second.op == "depthwise_conv2d":
+    return factor(weight, second.op == "depthwise_conv2d", spans) if spans.any() else None
+
+
+def factor(weight, depthwise, spans):
+    """What each channel that a layer reads is divided by. weight: the layer's; spans (C): the channels' magnitudes."""
+    if depthwise:
         factor = spans.astype(np.float64)
     else:
         largest = np.abs(weight).max(tuple(range(weight.ndim - 1)))
         factor = np.sqrt(spans / np.maximum(largest, 1e-12))
     used = factor > 0
     if not used.any():
-        return None
+        return np.ones(len(spans))
     middle = np.exp(np.log(factor[used]).mean())
-    factor = np.clip(np.where(used, factor / middle, 1.0), 1.0 / FARTHEST, FARTHEST)
-    return factor
+    return np.clip(np.where(used, factor / middle, 1.0), 1.0 / FARTHEST, FARTHEST)
 
 
-def _scale(tensors, node, factor, rows):
+def scale(tensors, node, factor, rows):
     """Multiplies a layer's weights by a factor per output channel (rows, the bias too) or per input channel."""
     places = [i for i in node.inputs[1:] if i >= 0]
     for position, i in enumerate(places):

@@ -1,7 +1,8 @@
 """Which tensors are functions of one number of another tensor: in int8 each of them is one lookup.
 
 `x * sigmoid(x)` and `x * relu6(x + 3) / 6` are found as well as a plain SiLU: what matters is that a node's inputs all
-depend on the same tensor, element by element. One table rounds once where a chain would round at every step.
+depend on the same tensor, element by element. One table rounds once where a chain would round at every step. Constants
+that differ from channel to channel (PReLU's slopes, a scale) make it a table for each channel.
 """
 
 import numpy as np
@@ -14,11 +15,17 @@ _OPERATIONS = {
 }  # fmt: skip
 
 
-class Function:
-    """A tensor as `apply(root's value)`; root: index of the tensor that it depends on."""
+MAX_CHANNELS = 512  # with a table of 256 bytes each
 
-    def __init__(self, root, apply):
-        self.root, self.apply = root, apply
+
+class Function:
+    """A tensor as `apply(root's value)`; root: index of the tensor that it depends on.
+
+    channels: how many, where it differs from channel to channel; `apply` then takes values (..., C).
+    """
+
+    def __init__(self, root, apply, channels=None):
+        self.root, self.apply, self.channels = root, apply, channels
 
 
 def find(graph, kept=()):
@@ -43,26 +50,36 @@ def _function(graph, node, found):
         return _after(found, node.inputs[0], step)
     if node.op not in _OPERATIONS:
         return None
-    operands = [_operand(graph, i, found) for i in node.inputs]
+    operands = [_operand(graph, i, found, graph.tensors[node.outputs[0]]) for i in node.inputs]
     roots = {operand.root for operand in operands if operand is not None} - {None}
     if None in operands or len(roots) != 1:
         return None
     (a, b), operation = operands, _OPERATIONS[node.op]
     low, high = node.attrs.get("clamp_min", -np.inf), node.attrs.get("clamp_max", np.inf)
-    return Function(roots.pop(), lambda x: np.clip(operation(a.apply(x), b.apply(x)), low, high))
+    channels = a.channels or b.channels
+    return Function(roots.pop(), lambda x: np.clip(operation(a.apply(x), b.apply(x)), low, high), channels)
 
 
 def _after(found, index, step):
     first = found.get(index)
-    return Function(index, step) if first is None else Function(first.root, lambda x: step(first.apply(x)))
+    if first is None:
+        return Function(index, step)
+    return Function(first.root, lambda x: step(first.apply(x)), first.channels)
 
 
-def _operand(graph, index, found):
-    """An input as a Function, of root None where it is one constant number; None where it is a larger constant."""
+def _operand(graph, index, found, out):
+    """An input as a Function, of root None where it is a constant: one number, or one for each channel of tensor `out`.
+
+    None where it is another constant.
+    """
     tensor = graph.tensors[index]
     if not tensor.is_constant:
         return found.get(index) or Function(index, lambda x: x)
     value = np.frombuffer(tensor.data, tensor.dtype)
-    if tensor.dtype != "float32" or not value.size or (value != value[0]).any():
+    if tensor.dtype != "float32" or not value.size:
         return None
-    return Function(None, lambda x: np.full_like(x, value[0]))
+    if (value == value[0]).all():
+        return Function(None, lambda x: np.full_like(x, value[0]))
+    if value.size <= MAX_CHANNELS and tensor.shape[-1:] == out.shape[-1:] == (value.size,):
+        return Function(None, lambda x: np.broadcast_to(value, x.shape), value.size)
+    return None

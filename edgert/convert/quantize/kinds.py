@@ -16,8 +16,8 @@ _KINDS = {
 class Kinds:
     """of: node position -> "weighted", "arithmetic", "copy", "function", "index" or "unchanged".
 
-    functions: tensor index -> `functions.Function` of the nodes that become lookups. in_float: positions of nodes that
-    are to stay in float.
+    functions: tensor index -> `functions.Function` of the nodes that become lookups. read: tensors that other nodes
+    than these read, and the graph's outputs. in_float: positions of nodes that are to stay in float.
     """
 
     def __init__(self, graph, in_float=()):
@@ -25,6 +25,8 @@ class Kinds:
         self.of = [
             "unchanged" if at in in_float else _kind(graph, node, self.functions) for at, node in enumerate(graph.nodes)
         ]
+        readers = (node for at, node in enumerate(graph.nodes) if self.of[at] != "function")
+        self.read = {*graph.outputs}.union(*[node.inputs for node in readers])
 
     def is_int8(self, at):
         return self.of[at] != "unchanged"

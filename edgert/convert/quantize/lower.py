@@ -135,9 +135,11 @@ class Lowering:
         )
 
     def _function(self, at, node):
+        if node.outputs[0] not in self.kinds.read:
+            return  # a step towards another function, whose table has it
         function, out = self.kinds.functions[node.outputs[0]], self._typed(node.outputs[0])
         root = self._words(function.root)
-        built = tables.build((function.apply,), self.draft.tensors[root].quant, out.quant)
+        built = tables.build((function.apply,), self.draft.tensors[root].quant, out.quant, function.channels)
         table = self.draft.constant(f"{out.name}/table", built)
         self.words[node.outputs[0]] = self._emit("lookup", [root, table], out, name=node.name)
 

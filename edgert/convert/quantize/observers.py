@@ -57,6 +57,18 @@ class Observer:
         bins = ((values + self.limit) * (BINS / 2 / self.limit)).astype(np.int32)
         return np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
 
+    def moved(self, factor, offset=0.0):
+        """The observer of (x - offset) / factor, each (C) per channel, factor > 0; its histogram is of `rows` alone."""
+        made = Observer()
+        moved = [((rows - offset) / factor).astype(np.float32) for rows in self.rows]
+        for rows in moved:
+            made.see(rows)
+        made.rows = moved
+        made.channel_low = (self.channel_low - offset) / factor
+        made.channel_high = (self.channel_high - offset) / factor
+        made.low, made.high = float(made.channel_low.min()), float(made.channel_high.max())
+        return made
+
     def values(self):
         """(the middle of each bin that was hit, how often it was)."""
         hit = np.flatnonzero(self.counts)

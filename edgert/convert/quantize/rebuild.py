@@ -39,7 +39,7 @@ class _Rebuilding(Lowering):
         self.wide, self.data, self.fit, self.progress = wide, data, fit, progress
         self.exact = {i: np.concatenate([sample[k] for sample in data]) for k, i in enumerate(graph.inputs)}
         self.made, self.done = {}, 0
-        self.last_use = {i: at for at, node in enumerate(graph.nodes) for i in node.inputs}
+        self.last_use = {i: at for at, node in enumerate(graph.nodes) for i in self._used(node)}
         self.needed = _ancestors(graph)
 
     def lower_node(self, at, node):
@@ -49,13 +49,18 @@ class _Rebuilding(Lowering):
         values = {i: self._value(self.wide.tensors, i, self.exact) for i in node.inputs if i >= 0}
         self.exact.update(zip(node.outputs, evaluate.node(node, self.wide.tensors, values)))
         self._run_new_nodes()
-        for i in node.inputs:
+        for i in self._used(node):
             if self.last_use[i] == at:
                 self.exact.pop(i, None)
                 self.made.pop(self.words.get(i), None)
                 self.made.pop(self.real.get(i), None)
         if self.progress is not None:
             self.progress(at + 1, len(self.graph.nodes))
+
+    def _used(self, node):
+        """What the node reads, in float or in int8: a function's table reads the tensor at the chain's beginning."""
+        function = self.kinds.functions.get(node.outputs[0])
+        return node.inputs if function is None else (*node.inputs, function.root)
 
     def _value(self, tensors, i, computed):
         if i in computed:

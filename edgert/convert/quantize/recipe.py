@@ -24,12 +24,13 @@ class Recipe:
 
     apart: tensors that keep their own range before a concat, at the price of a lookup. rounded: node position ->
     words and scale found by a repair, instead of the nearest ones. biases: node position -> corrected float bias.
-    outputs: "int8", "float32", or "auto": float32 for those that join ranges of different size.
+    pinned: tensor index -> (low, high) that a repair prescribes. outputs: "int8", "float32", or "auto": float32 for
+    those that join ranges of different size.
     """
 
     def __init__(self, graph, ranges, outputs="auto"):
         self.graph, self.ranges, self.outputs = graph, dict(ranges), outputs
-        self.in_float, self.apart, self.rounded, self.biases = set(), set(), {}, {}
+        self.in_float, self.apart, self.rounded, self.biases, self.pinned = set(), set(), {}, {}, {}
         if outputs == "auto":
             self.in_float |= _joining_tail(graph, ranges)
         self.settle()
@@ -56,7 +57,18 @@ class Recipe:
             fixed = _FIXED.get(node.attrs.get("function", node.op))
             if fixed is not None and node.op in ("softmax", "unary"):
                 ranges[node.outputs[0]] = fixed
-        return ranges
+        return ranges | self.pinned
+
+    def move_nodes(self, places):
+        """Nodes were inserted: what stood at position k stands at places[k]."""
+        self.in_float = {places[at] for at in self.in_float}
+        self.rounded = {places[at]: value for at, value in self.rounded.items()}
+        self.biases = {places[at]: value for at, value in self.biases.items()}
+
+    def words_range(self, i):
+        """(low, high): the real numbers of tensor i's lowest and highest word."""
+        quant = self.quants[i]
+        return quant.scale[0] * (-128 - quant.zero_point), quant.scale[0] * (127 - quant.zero_point)
 
     def gives_float(self, i):
         """Whether graph output i is float32."""
