@@ -43,11 +43,33 @@ def test_equalised_layers_answer_alike_and_quantise_better():
     assert sqnr_db(wanted, answers(better, data)[0]) > sqnr_db(wanted, answers(plain, data)[0]) + 5
 
 
-def test_layers_that_a_clamp_at_six_parts_are_left_alone():
+def clamped(low, high):
     graph = uneven()
     nodes = list(graph.nodes)
-    nodes[0] = nodes[0].replace(attrs=nodes[0].attrs | {"clamp_max": 6.0})
-    graph = graph.replace(nodes=tuple(nodes))
+    nodes[0] = nodes[0].replace(attrs=nodes[0].attrs | {"clamp_min": low, "clamp_max": high})
+    return graph.replace(nodes=tuple(nodes))
+
+
+def test_below_a_clamp_at_six_channels_only_grow():
+    graph = clamped(0.0, 6.0)
+    data = samples.load(graph, nets.inputs(graph, 32))
+    seen = calibrate.observe(graph, data)
+    equal, pairs = equalise.equalise(graph, seen)
+    assert pairs == 2
+    wanted = batches.outputs(graph, data)[0]
+    np.testing.assert_allclose(batches.outputs(equal, data)[0], wanted, rtol=1e-3, atol=1e-4)
+    first = graph.nodes[0].outputs[0]
+    before, after = (each[first].channel_high for each in (seen, calibrate.observe(equal, data)))
+    assert (after >= before * 0.999).all()
+    assert after.max() <= 6.0
+    assert after.min() > before.min() * 5
+    plain, _ = quantize(graph, data, correct=False)
+    better, _ = quantize(equal, data, correct=False)
+    assert sqnr_db(wanted, answers(better, data)[0]) > sqnr_db(wanted, answers(plain, data)[0]) + 3
+
+
+def test_layers_that_another_clamp_parts_are_left_alone():
+    graph = clamped(-1.0, 1.0)
     data = samples.load(graph, nets.inputs(graph))
     assert equalise.equalise(graph, calibrate.observe(graph, data))[1] == 1
 

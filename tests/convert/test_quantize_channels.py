@@ -92,7 +92,9 @@ def test_the_budget_finds_it_and_goes_on_to_float_nodes_behind_it():
     _, record = quantize(graph, nets.inputs(graph, 32), budget="75dB")
     named = [n for n, step in enumerate(record.steps) if step.startswith("scales for each channel at the 4 worst")]
     in_float = [n for n, step in enumerate(record.steps) if "in float (alone it leaves" in step]
-    assert named and in_float and named[0] < in_float[0]
+    assert named
+    assert in_float
+    assert named[0] < in_float[0]
 
 
 def test_constants_that_differ_by_channel_join_the_table():

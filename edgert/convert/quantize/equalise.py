@@ -1,6 +1,7 @@
 """Cross-layer equalisation: channels between two layers are scaled to similar ranges, which one scale then serves well.
 
-What a layer makes smaller, the next makes larger by its weights; a ReLU between them commutes with a positive factor.
+What a layer makes smaller, the next makes larger by its weights; a ReLU between them commutes with a positive factor,
+and a ReLU6 with one that lets quiet channels grow up to its 6.
 Weights have a scale per output channel, so the first layer loses nothing, and a depthwise second one neither: its
 channels are made fully equal. In a full convolution channels share scales, so it meets them half way.
 
@@ -21,7 +22,7 @@ FARTHEST = 64.0  # no channel is scaled by more than this, or its inverse
 def equalise(graph, seen):
     """(graph with scaled weights, how many pairs of layers). seen: tensor index -> Observer of `graph`.
 
-    Its float answers stay the same up to rounding; the ranges between layers change.
+    Its float answers to values within what was seen stay the same up to rounding; the ranges between layers change.
     """
     readers, tensors, pairs = {}, list(graph.tensors), 0
     for node in graph.nodes:
@@ -31,8 +32,8 @@ def equalise(graph, seen):
         chain = _between(graph, first, readers)
         if chain is None:
             continue
-        between, second = chain
-        shares = _factor(graph.replace(tensors=tuple(tensors)), between, second, seen)
+        between, second, limit = chain
+        shares = _factor(graph.replace(tensors=tuple(tensors)), between, second, limit, seen)
         if shares is None:
             continue
         scale(tensors, first, 1.0 / shares, rows=True)
@@ -42,8 +43,9 @@ def equalise(graph, seen):
 
 
 def _between(graph, first, readers):
-    """(the tensors between two layers that can be equalised, the second layer), None where there are none."""
-    if first.op not in LAYERS or not _commutes(first.attrs) or _shared(graph, first, readers):
+    """(the tensors between two layers that can be equalised, the second layer, what values end at), or None."""
+    limit = _limit(first.attrs)
+    if first.op not in LAYERS or limit is None or _shared(graph, first, readers):
         return None
     between = [first.outputs[0]]
     while True:
@@ -53,29 +55,43 @@ def _between(graph, first, readers):
         node = following[0]
         if node.op in LAYERS:
             fits = node.inputs[0] == between[-1] and not _shared(graph, node, readers)
-            return (between, node) if fits and node.attrs.get("groups", 1) == 1 else None
-        crossed = node.op in CROSSED and _commutes(node.attrs) and not node.attrs.get("value", 0.0)
-        if not crossed and not (node.op == "unary" and node.attrs["function"] in HOMOGENEOUS):
-            return None
+            return (between, node, limit) if fits and node.attrs.get("groups", 1) == 1 else None
+        if node.op == "unary" and node.attrs["function"] == "relu6":
+            limit = min(limit, 6.0)
+        else:
+            crossed = node.op in CROSSED and _limit(node.attrs) == np.inf and not node.attrs.get("value", 0.0)
+            if not crossed and not (node.op == "unary" and node.attrs["function"] in HOMOGENEOUS):
+                return None
         between.append(node.outputs[0])
 
 
-def _commutes(attrs):
-    """A clamp at zero, or none, commutes with scaling; one at 6 does not."""
-    return attrs.get("clamp_min", 0.0) in (0.0, -np.inf) and attrs.get("clamp_max", np.inf) == np.inf
+def _limit(attrs):
+    """Where a node's clamp ends values above, infinity without one; None if it ends them below at other than zero."""
+    if attrs.get("clamp_min", 0.0) not in (0.0, -np.inf):
+        return None
+    limit = attrs.get("clamp_max", np.inf)
+    return limit if limit == np.inf or (limit > 0.0 and attrs.get("clamp_min") == 0.0) else None
 
 
 def _shared(graph, node, readers):
     return any(len(readers[i]) > 1 for i in node.inputs[1:] if i >= 0)
 
 
-def _factor(graph, between, second, seen):
-    """What each channel between the layers is divided by; None where nothing is known of it."""
+def _factor(graph, between, second, limit, seen):
+    """What each channel between the layers is divided by; None where nothing is known of it.
+
+    A clamp at 6 stays where it is, so channels only grow there, and at most until what was seen of them reaches it:
+    what is more than that saturates, as beyond any calibrated range.
+    """
     if any(i not in seen for i in between):
         return None
-    spans = np.max([np.maximum(-seen[i].channel_low, seen[i].channel_high) for i in between], axis=0)
+    observers = [seen[i] for i in (between if limit == np.inf else between[-1:])]
+    spans = np.max([np.maximum(-o.channel_low, o.channel_high) for o in observers], axis=0)
+    if not spans.any():
+        return None
     weight, _ = weight_and_bias(graph, second)
-    return factor(weight, second.op == "depthwise_conv2d", spans) if spans.any() else None
+    shares = factor(weight, second.op == "depthwise_conv2d", spans)
+    return shares if limit == np.inf else np.clip(shares / shares.max(), np.maximum(spans / limit, 1 / FARTHEST), 1.0)
 
 
 def factor(weight, depthwise, spans):
