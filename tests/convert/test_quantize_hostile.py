@@ -10,7 +10,7 @@ from tflite_file import Model
 
 import edgert
 from edgert.cli.main import main
-from edgert.convert.quantize import quantize
+from edgert.convert.quantize import quantize, samples
 from edgert.errors import ConversionError, InputError
 
 
@@ -95,6 +95,14 @@ def test_pickles_in_an_npz_are_refused(tmp_path):
     np.savez(tmp_path / "data.npz", x=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match=r"data\.npz"):
         quantize(nets.classifier(), tmp_path / "data.npz")
+
+
+def test_an_npz_that_unpacks_to_more_than_is_read_is_refused_before_it_does(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((100, 16, 16, 3), np.float32))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2000
+    monkeypatch.setattr(samples, "MAX_UNPACKED_BYTES", 300_000)
+    with pytest.raises(InputError, match=r"bomb\.npz: unpacks to 307,\d{3} bytes, at most 300,000"):
+        quantize(nets.classifier(), tmp_path / "bomb.npz")
 
 
 def test_an_unknown_observer_is_an_error():

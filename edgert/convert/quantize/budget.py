@@ -7,14 +7,10 @@ those first whose quantisation alone hurts the answer most.
 
 import copy
 
-from edgert.convert import evaluate
-from edgert.convert.quantize import batches, calibrate, channels, equalise, goals, measure, rebuild
-from edgert.convert.quantize.kinds import Kinds
-from edgert.convert.quantize.lower import lower
+from edgert.convert.quantize import calibrate, channels, effects, equalise, goals, rebuild
 
 LOST_DB, MENDED_DB = 15.0, 10.0  # a layer whose answer keeps less SQNR than this, where as much is gained by a repair
 MAX_FLOAT_NODES = 6
-ALONE_SAMPLES = 8
 
 
 class State:
@@ -184,7 +180,7 @@ REPAIRS = (
 
 def _leave_in_float(best, goal, measured, record, progress):
     """The nodes that hurt most when they alone are quantised go back to float, one after the other."""
-    alone = effects(best, progress)
+    alone = effects.alone(best, progress)
     for _, at in sorted((db, at) for at, db in alone.items())[:MAX_FLOAT_NODES]:
         candidate = best.changed()
         candidate.recipe.in_float.add(at)
@@ -195,25 +191,3 @@ def _leave_in_float(best, goal, measured, record, progress):
         if best.value >= goal.floor:
             break
     return best
-
-
-def effects(state, progress=None):
-    """Node position -> SQNR in dB of the worst output when this node alone is int8, everything else float."""
-    graph, data = state.graph, state.data[:: max(1, len(state.data) // ALONE_SAMPLES)]
-    wanted = [batches.outputs(graph, [sample]) for sample in data]
-    every, kinds = {at for at, node in enumerate(graph.nodes)}, Kinds(graph, state.recipe.in_float)
-    found = {}
-    for at, node in enumerate(graph.nodes):
-        if kinds.of[at] not in ("weighted", "arithmetic") and node.op != "concat":
-            continue
-        if progress is not None:
-            progress("each node alone", at + 1, len(graph.nodes))
-        recipe = copy.copy(state.recipe)
-        recipe.in_float, recipe.outputs = every - {at}, "float32"
-        single = lower(graph, recipe).finish()
-        errors = [measure.Error() for _ in graph.outputs]
-        for want, words in zip(wanted, measure.inputs(single, data)):
-            for error, exact, got in zip(errors, want, evaluate.graph(single, words)):
-                error.add(exact, got)
-        found[at] = min(error.db for error in errors)
-    return found

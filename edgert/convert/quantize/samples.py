@@ -2,12 +2,14 @@
 
 import os
 import random
+import zipfile
 
 import numpy as np
 
 from edgert.errors import InputError
 
 LIMIT = 200  # pictures of a folder: ranges hardly move after a hundred
+MAX_UNPACKED_BYTES = 2**33  # of an .npz: a small file may unpack to any size
 
 
 class Samples(list):
@@ -135,12 +137,16 @@ def _npz(graph, path, limit):
 
 def _arrays(path):
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked <= MAX_UNPACKED_BYTES:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file or folder") from None
     except Exception as error:  # a damaged zip fails in many ways
         raise InputError(f"{path}: neither a folder of pictures nor an .npz file ({error})") from error
+    raise InputError(f"{path}: unpacks to {unpacked:,} bytes, at most {MAX_UNPACKED_BYTES:,} are read (a zip bomb?)")
 
 
 def _labels(path, arrays, count):
