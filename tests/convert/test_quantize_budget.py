@@ -8,7 +8,21 @@ import pytest
 from PIL import Image
 from test_quantize import answers, sqnr_db
 
-from edgert.convert.quantize import batches, calibrate, equalise, quantize, rebuild, rounding, samples, weights
+from edgert.convert import evaluate
+from edgert.convert.quantize import (
+    batches,
+    budget,
+    calibrate,
+    effects,
+    equalise,
+    measure,
+    quantize,
+    rebuild,
+    rounding,
+    samples,
+    weights,
+)
+from edgert.convert.quantize.lower import lower
 from edgert.convert.quantize.recipe import Recipe
 from edgert.errors import InputError
 from edgert.graph import Head, Metadata, Preprocess
@@ -128,6 +142,23 @@ def test_nodes_go_back_to_float_when_nothing_else_helps():
     assert any("the budget does not hold" in step for step in record.steps)
     assert "float32" in {int8.tensors[i].dtype for node in int8.nodes for i in node.outputs}
     assert record.lines()[-1] in int8.metadata.report
+
+
+def test_what_a_node_costs_alone_is_what_the_whole_graph_says():
+    graph = nets.classifier()
+    pixels = [np.rint(255 * x).astype(np.float32) / np.float32(255) for (x,) in nets.inputs(graph, 8, low=0.0, high=1.0)]
+    data = samples.load(graph, pixels)
+    seen = calibrate.observe(graph, data)
+    state = budget.State(graph, seen, Recipe(graph, calibrate.ranges(graph, seen), "float32"), data)
+    found = effects.alone(state)
+    assert set(found) == {0, 1, 2, 3, 4, 5}
+    for at in (0, 2, 4):
+        state.recipe.in_float = set(range(len(graph.nodes))) - {at}
+        error = measure.Error()
+        for sample, words in zip(data, measure.inputs(lower(graph, state.recipe).finish(), data)):
+            single = lower(graph, state.recipe).finish()
+            error.add(evaluate.graph(graph, sample)[0], evaluate.graph(single, words)[0])
+        assert found[at] == pytest.approx(error.db, abs=1e-3)
 
 
 def test_a_budget_in_points_is_held_on_labelled_samples(tmp_path):
