@@ -146,8 +146,8 @@ def test_nodes_go_back_to_float_when_nothing_else_helps():
 
 def test_what_a_node_costs_alone_is_what_the_whole_graph_says():
     graph = nets.classifier()
-    pixels = [np.rint(255 * x).astype(np.float32) / np.float32(255) for (x,) in nets.inputs(graph, 8, low=0.0, high=1.0)]
-    data = samples.load(graph, pixels)
+    given = nets.inputs(graph, 8, low=0.0, high=1.0)
+    data = samples.load(graph, [np.rint(255 * x).astype(np.float32) / np.float32(255) for (x,) in given])
     seen = calibrate.observe(graph, data)
     state = budget.State(graph, seen, Recipe(graph, calibrate.ranges(graph, seen), "float32"), data)
     found = effects.alone(state)
