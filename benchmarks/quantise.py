@@ -36,6 +36,8 @@ RECIPES = {  # name -> (options of quantize, whether layers are equalised first)
     "mse": ({"observer": "mse", "correct": False}, False),
     "mse, bias corrected (the default)": ({}, False),
     "the default, equalised": ({}, True),
+    "minmax, bias corrected": ({"observer": "minmax"}, False),
+    "minmax, bias corrected, equalised": ({"observer": "minmax"}, True),
 }
 
 
@@ -135,8 +137,8 @@ def mobilenet_v2(data):
     int8 = convert.tflite(data / "models/coral/tf2_mobilenet_v2_1.0_224_ptq.tflite")
     graph = unquantised(int8)
     with pictures(data, "street5") as street, pictures(data, "coco256") as coco256:
-        test = samples.load(graph, coco256, None)
-        yield from classifier(graph, Path(street) / "train", list(test))
+        test = [*samples.load(graph, coco256, None), *samples.load(graph, Path(street) / "val", None)]
+        yield from classifier(graph, Path(street) / "train", test)
 
 
 def unquantised(graph):
