@@ -18,8 +18,6 @@ FROM_DATA = {
     "mobilenet.tflite": "models/coral/tf2_mobilenet_v2_1.0_224_ptq.tflite",
     "labels.txt": "labels/imagenet_labels.txt",
     "cat.jpg": "images/cat_720p.jpg",
-    "stories260K.bin": "lm/stories260K.bin",
-    "tok512.bin": "lm/tok512.bin",
 }
 
 
@@ -31,19 +29,20 @@ def blocks(language):
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder that looks like the checkout, with `edgert` on the path."""
+    """A folder that looks like the checkout, with `edgert` and `python` on the path."""
     (tmp_path / "models").symlink_to(ROOT / "models")
-    command = tmp_path / "bin" / "edgert"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m edgert "$@"\n')
-    command.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for name, words in {"edgert": "-m edgert ", "python": ""}.items():
+        command = tmp_path / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n')
+        command.chmod(0o755)
     return tmp_path
 
 
 def provide(block, place, data_file):
     """The files of the user's own that a block speaks of, from the data folder."""
     for name, source in FROM_DATA.items():
-        if name in block or (name == "tok512.bin" and "stories260K" in block):  # it lies beside its model
+        if name in block:
             (place / name).symlink_to(data_file(source))
     for name in re.findall(r"models/\S+\.bin", block):
         if not (ROOT / name.strip('",)')).exists():
