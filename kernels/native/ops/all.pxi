@@ -16,6 +16,7 @@ include "resize.pxi"
 include "convert.pxi"
 include "rows.pxi"
 include "dynamic_linear.pxi"
+include "panels.pxi"
 include "attention.pxi"
 include "tokens.pxi"
 

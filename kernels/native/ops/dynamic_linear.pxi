@@ -1,8 +1,10 @@
 # dynamic_linear: rows of activations are quantised, then multiplied by rows of weights as the file holds them. Nothing is
-# packed, so plans of any number of tokens share the mapped weights; one row streams through them at the speed of memory.
+# packed at load, so plans of any number of tokens share the mapped weights; one row streams through them at the speed of
+# memory. What many rows do is in panels.pxi.
 
 cdef enum:
     ROWS_QUANTISED = 128          # at a time: what scratch has room for
+    PANEL_ROWS = 8                # from as many on, weights are turned into panels
     GROUP = 32                    # int4 weights that share a scale: 16 bytes, four lanes
 
 cdef struct DynamicLinear:
@@ -10,17 +12,20 @@ cdef struct DynamicLinear:
     Py_ssize_t row_bytes          # of one quantised row
     Py_ssize_t weight_bytes       # of one row of weights
     Py_ssize_t steps              # int4: vectors of packed weights in a row; 0 for int8
+    bint panels                   # many rows
     int bias, group_scale, out    # indices of tensors; 0: absent
 
 
 cdef struct QuantisedRows:
-    # int8: words [row][row_bytes]. int4: [row][step][low, high][VECTOR_BYTES], and starts [row][step][LANES]: -8 times
-    # the sum of each group's words, as nibbles are stored with 8 added.
+    # words [row][row_bytes]; for single rows in int4 [row][step][low, high][VECTOR_BYTES]. starts, in int4: -8 times the
+    # sum of each group's words, as nibbles are stored with 8 added: [row][step][LANES], or [row][group] for panels.
     int8_t *words
     int32_t *starts
     int32_t *sums
     float *scales
     int8_t *row
+    int8_t *panels                # see panels.pxi
+    int32_t *group_scales
 
 
 cdef inline Py_ssize_t place_rows(const DynamicLinear *p, char *scratch, QuantisedRows *q) noexcept nogil:
@@ -35,19 +40,27 @@ cdef inline Py_ssize_t place_rows(const DynamicLinear *p, char *scratch, Quantis
     q.scales = <float *>(scratch + at)
     at += round_up(rows * 4, 64)
     q.row = <int8_t *>(scratch + at)
-    return at + (p.row_bytes if p.steps else 0)
+    if not p.panels:
+        return at + (p.row_bytes if p.steps else 0)
+    q.panels = q.row
+    at += PANEL_OUTPUTS * p.row_bytes
+    q.group_scales = <int32_t *>(scratch + at)
+    return at + (PANEL_OUTPUTS * (p.depth // GROUP) * 4 if p.steps else 0)
 
 
 cdef void quantise_rows(const DynamicLinear *p, const float *x, Py_ssize_t rows, QuantisedRows *q) noexcept nogil:
-    cdef Py_ssize_t r
+    cdef bint arranged = p.steps != 0 and not p.panels
+    cdef Py_ssize_t r, group, groups = p.depth // GROUP if p.steps else 0
+    cdef int8_t *words
     for r in range(rows):
-        if p.steps == 0:
-            q.scales[r] = quantise_row(x + r * p.depth, p.depth, q.words + r * p.row_bytes, p.row_bytes)
-            q.sums[r] = sum_of_words(q.words + r * p.row_bytes, p.depth) * ROW_FLIP if ROW_FLIP else 0
-        else:
-            q.scales[r] = quantise_row(x + r * p.depth, p.depth, q.row, p.row_bytes)
-            q.sums[r] = 0
-            arrange_groups(p, q.row, q.words + r * p.row_bytes, q.starts + r * p.steps * LANES)
+        words = q.row if arranged else q.words + r * p.row_bytes
+        q.scales[r] = quantise_row(x + r * p.depth, p.depth, words, p.row_bytes)
+        q.sums[r] = sum_of_words(words, p.depth) * ROW_FLIP if ROW_FLIP and not p.steps else 0
+        if arranged:
+            arrange_groups(p, words, q.words + r * p.row_bytes, q.starts + r * p.steps * LANES)
+        elif p.steps:
+            for group in range(groups):
+                q.starts[r * groups + group] = -8 * sum_of_words(words + group * GROUP, GROUP)
 
 
 cdef inline void arrange_groups(const DynamicLinear *p, const int8_t *row, int8_t *words, int32_t *starts) noexcept nogil:
@@ -63,21 +76,11 @@ cdef inline void arrange_groups(const DynamicLinear *p, const int8_t *row, int8_
             starts[step * LANES + 4 * g + 1] = starts[step * LANES + 4 * g + 2] = starts[step * LANES + 4 * g + 3] = 0
 
 
-cdef inline void nibble_step(int rows, int count, const DynamicLinear *p, const QuantisedRows *q, Py_ssize_t first, Py_ssize_t step,
-                             const i8v *packed, const i32v *scales, i32v *acc) noexcept nogil:
-    """acc[r * count + c] += group scales * (nibbles - 8) * words, of one step. rows, count: constants."""
-    cdef i8v low[4]
-    cdef i8v high[4]
-    cdef const int8_t *x = q.words + first * p.row_bytes + step * 2 * VECTOR_BYTES
-    cdef const int32_t *starts = q.starts + (first * p.steps + step) * LANES
-    cdef int i
-    for i in range(count):
-        low[i] = nibbles_low(packed[i])
-        high[i] = nibbles_high(packed[i])
-    for i in range(rows * count):
-        acc[i] = i32_hold(i32_add(acc[i], i32_mul(scales[i % count], dot_nibbles(
-            dot_nibbles(i32_load(starts + i // count * p.steps * LANES), w_load(x + i // count * p.row_bytes), low[i % count]),
-            w_load(x + i // count * p.row_bytes + VECTOR_BYTES), high[i % count]))))
+cdef inline i32v nibble_step(const DynamicLinear *p, const QuantisedRows *q, Py_ssize_t row, Py_ssize_t step, i8v packed, i32v scales, i32v acc) noexcept nogil:
+    """acc + group scales * (nibbles - 8) * words, of one step."""
+    cdef const int8_t *x = q.words + row * p.row_bytes + step * 2 * VECTOR_BYTES
+    cdef i32v dot = dot_nibbles(i32_load(q.starts + (row * p.steps + step) * LANES), w_load(x), nibbles_low(packed))
+    return i32_hold(i32_add(acc, i32_mul(scales, dot_nibbles(dot, w_load(x + VECTOR_BYTES), nibbles_high(packed)))))
 
 
 cdef inline void last_groups(const DynamicLinear *p, const int8_t *weights, const int8_t *scales, i8v *packed, i32v *scale) noexcept nogil:
@@ -93,73 +96,23 @@ cdef inline void last_groups(const DynamicLinear *p, const int8_t *weights, cons
 cdef inline i32v nibbles_dot(const DynamicLinear *p, const QuantisedRows *q, Py_ssize_t row, const int8_t *weights, const int8_t *scales) noexcept nogil:
     """As row_dot, in int4."""
     cdef i32v acc[2]
-    cdef i32v total
-    cdef i32v scale[2]
-    cdef i8v packed[2]
+    cdef i32v total, scale
+    cdef i8v packed
     cdef Py_ssize_t step = 0, whole = p.weight_bytes // VECTOR_BYTES
     acc[0] = acc[1] = i32_zero()
     while step + 2 <= whole:
-        packed[0] = w_load(weights + step * VECTOR_BYTES)
-        scale[0] = group_scales(scales + step * GROUPS_AT_ONCE)
-        nibble_step(1, 1, p, q, row, step, packed, scale, acc)
-        packed[1] = w_load(weights + (step + 1) * VECTOR_BYTES)
-        scale[1] = group_scales(scales + (step + 1) * GROUPS_AT_ONCE)
-        nibble_step(1, 1, p, q, row, step + 1, &packed[1], &scale[1], &acc[1])
-        step += 2
+        acc[0] = nibble_step(p, q, row, step, w_load(weights + step * VECTOR_BYTES), group_scales(scales + step * GROUPS_AT_ONCE), acc[0])
+        step += 1
+        acc[1] = nibble_step(p, q, row, step, w_load(weights + step * VECTOR_BYTES), group_scales(scales + step * GROUPS_AT_ONCE), acc[1])
+        step += 1
     total = i32_add(acc[0], acc[1])
     if step < whole:
-        packed[0] = w_load(weights + step * VECTOR_BYTES)
-        scale[0] = group_scales(scales + step * GROUPS_AT_ONCE)
-        nibble_step(1, 1, p, q, row, step, packed, scale, &total)
+        total = nibble_step(p, q, row, step, w_load(weights + step * VECTOR_BYTES), group_scales(scales + step * GROUPS_AT_ONCE), total)
         step += 1
     if step < p.steps:
-        last_groups(p, weights, scales, packed, scale)
-        nibble_step(1, 1, p, q, row, step, packed, scale, &total)
+        last_groups(p, weights, scales, &packed, &scale)
+        total = nibble_step(p, q, row, step, packed, scale, total)
     return total
-
-
-cdef inline void nibbles_tile(int rows, int count, const DynamicLinear *p, const QuantisedRows *q, Py_ssize_t first, const int8_t *const *weights,
-                              const int8_t *const *scales, const int8_t *next_weights, i32v *sums) noexcept nogil:
-    """As rows_tile, in int4, for rows first .. first + rows - 1."""
-    cdef i32v acc[16]
-    cdef i32v scale[4]
-    cdef i8v packed[4]
-    cdef Py_ssize_t step = 0, whole = p.weight_bytes // VECTOR_BYTES
-    cdef int i
-    for i in range(rows * count):
-        acc[i] = i32_zero()
-    while step < whole:
-        if next_weights != NULL and step * VECTOR_BYTES % 64 == 0:
-            prefetch(next_weights + step * VECTOR_BYTES)
-        for i in range(count):
-            packed[i] = w_load(weights[i] + step * VECTOR_BYTES)
-            scale[i] = group_scales(scales[i] + step * GROUPS_AT_ONCE)
-        nibble_step(rows, count, p, q, first, step, packed, scale, acc)
-        step += 1
-    for i in range(rows * count):
-        sums[i] = acc[i]
-    if step < p.steps:
-        for i in range(count):
-            last_groups(p, weights[i], scales[i], &packed[i], &scale[i])
-        nibble_step(rows, count, p, q, first, step, packed, scale, sums)
-
-
-cdef inline void linear_tile(const DynamicLinear *p, const QuantisedRows *q, char *const *tensors, Py_ssize_t first, Py_ssize_t output,
-                             Py_ssize_t last, const int8_t *next_weights, i32v *sums) noexcept nogil:
-    """ROWS_AT_ONCE rows from `first` on by outputs output .. output + 3, where those beyond `last` repeat it."""
-    cdef const int8_t *weights[WEIGHTS_AT_ONCE]
-    cdef const int8_t *scales[WEIGHTS_AT_ONCE]
-    cdef Py_ssize_t at
-    cdef int j
-    for j in range(WEIGHTS_AT_ONCE):
-        at = min(output + j, last)
-        weights[j] = <const int8_t *>tensors[1] + at * p.weight_bytes
-        if p.steps:
-            scales[j] = <const int8_t *>tensors[p.group_scale] + at * (p.depth // GROUP)
-    if p.steps:
-        nibbles_tile(ROWS_AT_ONCE, WEIGHTS_AT_ONCE, p, q, first, weights, scales, next_weights, sums)
-    else:
-        rows_tile(ROWS_AT_ONCE, WEIGHTS_AT_ONCE, q.words + first * p.row_bytes, p.row_bytes, weights, p.depth, next_weights, sums)
 
 
 cdef inline void linear_row(const DynamicLinear *p, const QuantisedRows *q, char *const *tensors, Py_ssize_t row, Py_ssize_t output,
@@ -202,46 +155,29 @@ cdef inline void linear_store(const DynamicLinear *p, const QuantisedRows *q, ch
 
 cdef void linear_block(const DynamicLinear *p, const QuantisedRows *q, char *const *tensors, Py_ssize_t first_row, Py_ssize_t rows,
                        Py_ssize_t output) noexcept nogil:
-    """All `rows` quantised rows by BLOCK_WEIGHTS outputs: these weights stay in the nearest cache meanwhile."""
-    cdef Py_ssize_t count = min(p.outputs - output, <Py_ssize_t>BLOCK_WEIGHTS), last = p.outputs - 1, r = 0
+    """Row after row by BLOCK_WEIGHTS outputs: these weights stay in the nearest cache meanwhile."""
+    cdef Py_ssize_t count = min(p.outputs - output, <Py_ssize_t>BLOCK_WEIGHTS), r
     cdef float *out = <float *>tensors[p.out] + first_row * p.outputs + output
-    cdef i32v sums[16]
-    cdef int32_t acc[ROWS_AT_ONCE][BLOCK_WEIGHTS]
-    cdef int32_t tile[16]
-    cdef Py_ssize_t fetched = output + BLOCK_WEIGHTS  # a row of the next block for each tile of this one
-    cdef int c, i
-    while ROWS_AT_ONCE > 1 and r + ROWS_AT_ONCE <= rows:
-        c = 0
-        while c < count:
-            linear_tile(p, q, tensors, r, output + c, last,
-                        <const int8_t *>tensors[1] + fetched * p.weight_bytes if fetched < min(output + 2 * BLOCK_WEIGHTS, last) else NULL, sums)
-            fetched += 1
-            i = 0
-            while i < ROWS_AT_ONCE * WEIGHTS_AT_ONCE:
-                i32_store(tile + i, i32_sums(&sums[i]))
-                i += LANES
-            for i in range(ROWS_AT_ONCE):
-                memcpy(&acc[i][c], tile + i * WEIGHTS_AT_ONCE, WEIGHTS_AT_ONCE * 4)
-            c += WEIGHTS_AT_ONCE
-        for i in range(ROWS_AT_ONCE):
-            linear_store(p, q, tensors, r + i, output, count, acc[i], out + (r + i) * p.outputs)
-        r += ROWS_AT_ONCE
-    while r < rows:
-        linear_row(p, q, tensors, r, output, last, acc[0])
-        linear_store(p, q, tensors, r, output, count, acc[0], out + r * p.outputs)
-        r += 1
+    cdef int32_t acc[BLOCK_WEIGHTS]
+    for r in range(rows):
+        linear_row(p, q, tensors, r, output, p.outputs - 1, acc)
+        linear_store(p, q, tensors, r, output, count, acc, out + r * p.outputs)
 
 
 cdef void dynamic_linear_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const DynamicLinear *p = <const DynamicLinear *>params
     cdef QuantisedRows q
-    cdef Py_ssize_t first = 0, rows, block, blocks = (p.outputs + BLOCK_WEIGHTS - 1) // BLOCK_WEIGHTS
+    cdef Py_ssize_t first = 0, rows, block, size = PANEL_OUTPUTS if p.panels else BLOCK_WEIGHTS
+    cdef Py_ssize_t blocks = (p.outputs + size - 1) // size
     place_rows(p, scratch, &q)
     while first < p.rows:
         rows = min(p.rows - first, <Py_ssize_t>ROWS_QUANTISED)
         quantise_rows(p, <const float *>tensors[0] + first * p.depth, rows, &q)
         for block in range(share(blocks, thread, n_threads), share(blocks, thread + 1, n_threads)):
-            linear_block(p, &q, tensors, first, rows, block * BLOCK_WEIGHTS)
+            if p.panels:
+                panels_block(p, &q, tensors, first, rows, block * PANEL_OUTPUTS)
+            else:
+                linear_block(p, &q, tensors, first, rows, block * BLOCK_WEIGHTS)
         first += rows
 
 
@@ -258,6 +194,7 @@ def bind_dynamic_linear(op, inputs, outputs, attrs):
     p.outputs, p.weight_bytes = weight.shape
     p.steps = (p.depth // GROUP + GROUPS_AT_ONCE - 1) // GROUPS_AT_ONCE if int4 else 0
     p.row_bytes = 2 * p.steps * VECTOR_BYTES if int4 else round_up(p.depth, VECTOR_BYTES)
+    p.panels = p.rows >= PANEL_ROWS
     p.bias = 3 if len(inputs) > 3 and inputs[3] is not None else 0
     p.group_scale = 4 if int4 else 0
     p.out = len(inputs)

@@ -146,37 +146,3 @@ cdef inline i32v row_dot(const int8_t *x, const int8_t *weights, Py_ssize_t dept
     if k < depth:
         total = dot_rows(total, w_load(x + k), i8_load_first(weights + k, <int>(depth - k)))
     return total
-
-
-cdef inline void rows_tile(int rows, int count, const int8_t *x, Py_ssize_t x_stride, const int8_t *const *weights, Py_ssize_t depth,
-                           const int8_t *next_weights, i32v *sums) noexcept nogil:
-    """sums[r * count + c] = row_dot of row r of x and weights[c]. rows, count: constants.
-
-    next_weights: a row to be fetched into the cache meanwhile, or NULL.
-    """
-    cdef i32v acc[16]
-    cdef i8v w[4]
-    cdef i8v a[4]
-    cdef Py_ssize_t k = 0
-    cdef int i
-    for i in range(rows * count):
-        acc[i] = i32_zero()
-    while k + VECTOR_BYTES <= depth:
-        if next_weights != NULL and k % 64 == 0:
-            prefetch(next_weights + k)
-        for i in range(count):
-            w[i] = w_load(weights[i] + k)
-        for i in range(rows):
-            a[i] = w_load(x + i * x_stride + k)
-        for i in range(rows * count):
-            acc[i] = i32_hold(dot_rows(acc[i], a[i // count], w[i % count]))
-        k += VECTOR_BYTES
-    for i in range(rows * count):
-        sums[i] = acc[i]
-    if k < depth:
-        for i in range(count):
-            w[i] = i8_load_first(weights[i] + k, <int>(depth - k))
-        for i in range(rows):
-            a[i] = w_load(x + i * x_stride + k)
-        for i in range(rows * count):
-            sums[i] = dot_rows(sums[i], a[i // count], w[i % count])

@@ -48,4 +48,10 @@ static inline i32v dot_rows(i32v acc, i8v x, i8v w)
     return vpadalq_s16(acc, vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x));
 }
 static inline i32v dot_nibbles(i32v acc, i8v x, i8v w) { return dot_rows(acc, x, w); }
+/* 4 weights per lane, side by side, as pairs: see w_index */
+static inline i8v dot4_order(i8v w)
+{
+    int16x8_t pairs = vreinterpretq_s16_s8(w);
+    return vreinterpretq_s8_s16(vcombine_s16(vget_low_s16(vuzp1q_s16(pairs, pairs)), vget_low_s16(vuzp2q_s16(pairs, pairs))));
+}
 #include "rows_neon.h"

@@ -51,4 +51,5 @@ static inline void quad_store(int vecs, int8_t *out, int n, f32v a, f32v b, f32v
 
 static inline i32v dot_rows(i32v acc, i8v x, i8v w) { return vdotq_s32(acc, w, x); }
 static inline i32v dot_nibbles(i32v acc, i8v x, i8v w) { return vdotq_s32(acc, w, x); }
+static inline i8v dot4_order(i8v w) { return w; }
 #include "rows_neon.h"

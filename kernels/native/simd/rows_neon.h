@@ -1,7 +1,5 @@
-/* See rows_scalar.h: what both NEON vocabularies share. Each defines dot_rows and dot_nibbles before. */
+/* See rows_scalar.h: what both NEON vocabularies share. Each defines dot_rows, dot_nibbles and dot4_order before. */
 #define ROW_FLIP 0
-#define ROWS_AT_ONCE 4
-#define WEIGHTS_AT_ONCE 4
 
 static inline i32v i32_hold(i32v a) { __asm__("" : "+w"(a)); return a; }
 static inline f32v f32_pow2(f32v shifted)
@@ -21,4 +19,18 @@ static inline i32v i32_sums(const i32v *acc)
 {
     return vpaddq_s32(vpaddq_s32(acc[0], acc[1]), vpaddq_s32(acc[2], acc[3]));
 }
-static inline void prefetch(const void *p) { __builtin_prefetch(p); }
+static inline i8v row_flip(i8v w) { return w; }
+static inline void panel_turn(i8v *panel, const int8_t *const *rows)
+{
+    int32x4_t r0 = vreinterpretq_s32_s8(vld1q_s8(rows[0])), r1 = vreinterpretq_s32_s8(vld1q_s8(rows[1]));
+    int32x4_t r2 = vreinterpretq_s32_s8(vld1q_s8(rows[2])), r3 = vreinterpretq_s32_s8(vld1q_s8(rows[3]));
+    int64x2_t even01 = vreinterpretq_s64_s32(vtrn1q_s32(r0, r1)), odd01 = vreinterpretq_s64_s32(vtrn2q_s32(r0, r1));
+    int64x2_t even23 = vreinterpretq_s64_s32(vtrn1q_s32(r2, r3)), odd23 = vreinterpretq_s64_s32(vtrn2q_s32(r2, r3));
+    panel[0] = dot4_order(vreinterpretq_s8_s64(vtrn1q_s64(even01, even23)));
+    panel[1] = dot4_order(vreinterpretq_s8_s64(vtrn1q_s64(odd01, odd23)));
+    panel[2] = dot4_order(vreinterpretq_s8_s64(vtrn2q_s64(even01, even23)));
+    panel[3] = dot4_order(vreinterpretq_s8_s64(vtrn2q_s64(odd01, odd23)));
+}
+static inline i32v dot_panel(i32v acc, x4v x, i8v w) { return dot4(acc, x, w); }
+static inline i32v dot_panel_nibbles(i32v acc, x4v x, i8v w) { return dot4(acc, x, w); }
+static inline __attribute__((always_inline)) void prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }

@@ -1,7 +1,5 @@
 /* What language models need beyond products of packed weights: dot products of rows as they are stored, exp. In plain C. */
 #define ROW_FLIP 0      /* what dot_rows adds to every weight; its caller takes ROW_FLIP * sum(x) off again */
-#define ROWS_AT_ONCE 1  /* register tile of a product: rows of activations ... */
-#define WEIGHTS_AT_ONCE 4 /* ... by rows of weights */
 
 /* keeps a sum in one register through a loop: GCC would copy those that are used behind it in every round */
 static inline i32v i32_hold(i32v a) { return a; }
@@ -37,4 +35,15 @@ static inline i32v i32_sums(const i32v *acc)
     EACH_LANE for (int k = 0; k < LANES; k++) r.v[l] = wrapping_add(r.v[l], acc[l].v[k]);
     return r;
 }
-static inline void prefetch(const void *p) { __builtin_prefetch(p); }
+/* panels: the same flip, done once for many rows; the first 4 * LANES bytes of LANES rows as LANES vectors, the g-th with
+   group g of 4 of each row, as dot4 wants its weights; dot4 of activations in -127..127 and of flipped weights, or of
+   weights in 0..15 without the flip */
+static inline i8v row_flip(i8v w) { return w; }
+static inline void panel_turn(i8v *panel, const int8_t *const *rows)
+{
+    for (int g = 0; g < LANES; g++) EACH_LANE memcpy(panel[g].v + 4 * l, rows[l] + 4 * g, 4);
+}
+static inline i32v dot_panel(i32v acc, x4v x, i8v w) { return dot4(acc, x, w); }
+static inline i32v dot_panel_nibbles(i32v acc, x4v x, i8v w) { return dot4(acc, x, w); }
+/* GCC takes a function that only prefetches for one without effect, and drops its calls unless it is part of them */
+static inline __attribute__((always_inline)) void prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
