@@ -7,6 +7,7 @@ along a row, the group's scale an int8: both products stay exact integers, so th
 import numpy as np
 
 GROUP = 32
+_CACHED = 2**15  # numbers searched at a time: each candidate goes over them again, so they should stay in a near cache
 # Candidates for the word that a group's largest weight becomes. -8 is a nibble and 8 is none, so both signs are tried.
 _TOPS = np.concatenate([sign * np.linspace(5.5, 8.5, 13) for sign in (-1, 1)]).astype(np.float32)
 
@@ -41,13 +42,25 @@ def quantise_int4(rows, importance=None):
 
 def _searched(groups, weights):
     """The best real scale (N, G) of each group, among its weight of largest magnitude over each of `_TOPS`."""
+    rows = max(_CACHED // (groups.shape[1] * GROUP), 1)
+    parts = [_searched_part(groups[at : at + rows], weights) for at in range(0, len(groups), rows)]
+    return np.concatenate(parts)
+
+
+def _searched_part(groups, weights):
     at = np.abs(groups).argmax(axis=-1)[..., None]
     largest = np.take_along_axis(groups, at, axis=-1)[..., 0]
     best, least = largest / _TOPS[0], np.full(largest.shape, np.inf, np.float32)
+    words, ones = np.empty_like(groups), np.ones_like(largest)
     for top in _TOPS:
         step = largest / top
-        words = np.clip(np.rint(groups / np.where(step == 0, 1, step)[..., None]), -8, 7)
-        error = (np.square(words * step[..., None] - groups) * weights).sum(axis=-1)
+        np.divide(groups, np.where(step == 0, ones, step)[..., None], out=words)
+        np.clip(np.rint(words, out=words), -8, 7, out=words)
+        words *= step[..., None]
+        words -= groups
+        np.square(words, out=words)
+        words *= weights
+        error = words.sum(axis=-1)
         better = error < least
         best, least = np.where(better, step, best), np.where(better, error, least)
     return best

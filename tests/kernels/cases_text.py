@@ -19,6 +19,8 @@ PRODUCTS = {
     "rows_4": (4, 96, 16),
     "rows_5": (5, 129, 15),
     "rows_7": (7, 64, 47),
+    "rows_8": (8, 256, 32),
+    "rows_13_behind_vectors": (13, 319, 35),
     "rows_130": (130, 33, 18),
     "wide": (1, 128, 300),
     "threaded": (9, 512, 130),
@@ -31,6 +33,8 @@ INT4_PRODUCTS = {
     "five_groups": (5, 160, 19),
     "eight_groups": (4, 256, 33),
     "thirteen_groups": (6, 416, 31),
+    "rows_8_one_group": (8, 32, 5),
+    "rows_13_five_groups": (13, 160, 35),
     "rows_130": (130, 64, 18),
     "threaded": (9, 512, 130),
 }
@@ -65,8 +69,10 @@ def product_cases():
         yield f"dynamic_linear/int4_{key}_no_bias", lambda n, s=shape: product(n, *s, int4=True, bias=False)
     for word in (-128, -127, 127):
         yield f"dynamic_linear/words_{word}", lambda n, w=word: product(n, 5, 203, 9, words=w)
+        yield f"dynamic_linear/many_rows_of_{word}", lambda n, w=word: product(n, 13, 203, 9, words=w)
     for byte in (0x00, 0xFF):
         yield f"dynamic_linear/int4_bytes_{byte}", lambda n, w=byte: product(n, 5, 160, 9, int4=True, words=w)
+        yield f"dynamic_linear/int4_many_rows_of_{byte}", lambda n, w=byte: product(n, 13, 160, 9, int4=True, words=w)
 
 
 def embedding(name, tokens, vocabulary, width, kind):
@@ -177,6 +183,10 @@ def cases():
             yield (
                 f"attention/window_{window}_{kind}",
                 lambda n, w=words, size=window: attention(n, 3, 4, 2, 40, 16, 20, w, size),
+            )
+            yield (
+                f"attention/window_{window}_of_many_{kind}",
+                lambda n, w=words, size=window: attention(n, 11, 4, 2, 37, 20, 15, w, size),
             )
         for key, shape in {"one": (1, 1, 1, 4, 0), "some": (3, 2, 9, 12, 4), "full": (5, 2, 9, 64, 7)}.items():
             yield f"cache_append/{key}_{kind}", lambda n, s=shape, w=words: append(n, *s, w)

@@ -86,11 +86,14 @@ cdef inline i32v nibble_step(const DynamicLinear *p, const QuantisedRows *q, Py_
 cdef inline void last_groups(const DynamicLinear *p, const int8_t *weights, const int8_t *scales, i8v *packed, i32v *scale) noexcept nogil:
     """What is left of a row behind its whole vectors."""
     cdef Py_ssize_t step = p.steps - 1, groups = p.depth // GROUP - step * GROUPS_AT_ONCE
-    cdef int8_t rest[4]
-    memset(rest, 0, 4)
-    memcpy(rest, scales + step * GROUPS_AT_ONCE, groups)
+    cdef uint32_t rest = 0
+    if step > 0:  # a copy of a constant size: the last whole vector of scales, and off it what was used before
+        memcpy(&rest, scales + p.depth // GROUP - GROUPS_AT_ONCE, GROUPS_AT_ONCE)
+        rest >>= 8 * (GROUPS_AT_ONCE - groups)
+    else:
+        memcpy(&rest, scales, groups)
     packed[0] = i8_load_first(weights + step * VECTOR_BYTES, <int>(groups * 16))
-    scale[0] = group_scales(rest)
+    scale[0] = group_scales(<const int8_t *>&rest)
 
 
 cdef inline i32v nibbles_dot(const DynamicLinear *p, const QuantisedRows *q, Py_ssize_t row, const int8_t *weights, const int8_t *scales) noexcept nogil:

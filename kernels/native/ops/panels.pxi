@@ -90,7 +90,7 @@ cdef inline void words_tile(const DynamicLinear *p, const int8_t *const *x, cons
 
 
 cdef inline void nibbles_tile(const DynamicLinear *p, const int8_t *const *x, const int32_t *const *starts, const int8_t *panels, const int32_t *scales,
-                              i32v *sums) noexcept nogil:
+                              const char *ahead, const char *end, i32v *sums) noexcept nogil:
     """The same in int4, of NIBBLE_ROWS rows."""
     cdef i32v total[NIBBLE_ROWS * TILE_VECS]
     cdef i32v acc[NIBBLE_ROWS * TILE_VECS]
@@ -111,6 +111,8 @@ cdef inline void nibbles_tile(const DynamicLinear *p, const int8_t *const *x, co
             k += 4
         for i in range(NIBBLE_ROWS * TILE_VECS):
             total[i] = i32_add(total[i], i32_mul(acc[i], i32_load(scales + group * PANEL_OUTPUTS + i % TILE_VECS * LANES)))
+        prefetch(min(ahead, end))
+        ahead += 64
         group += 1
     for i in range(NIBBLE_ROWS * TILE_VECS):
         sums[i] = total[i]
@@ -126,7 +128,7 @@ cdef inline void tile_of_rows(int tile, const DynamicLinear *p, const QuantisedR
         x[i] = q.words + min(first + i, rows - 1) * p.row_bytes
         starts[i] = q.starts + min(first + i, rows - 1) * (p.depth // GROUP)
     if p.steps:
-        nibbles_tile(p, x, starts, q.panels, q.group_scales, sums)
+        nibbles_tile(p, x, starts, q.panels, q.group_scales, ahead, end, sums)
     else:
         words_tile(p, x, q.panels, ahead, end, sums)
 
@@ -157,5 +159,5 @@ cdef void panels_block(const DynamicLinear *p, const QuantisedRows *q, char *con
             i32_store(acc + i * LANES, sums[i])
         for i in range(min(tile, rows - r)):
             linear_store(p, q, tensors, r + i, output, count, acc + i * PANEL_OUTPUTS, out + (r + i) * p.outputs)
-        ahead += 16 * p.depth
+        ahead += 2 * p.depth if p.steps else 16 * p.depth
         r += tile
