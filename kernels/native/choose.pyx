@@ -57,9 +57,16 @@ cdef extern from *:
         for (; i < n; i++) sum[0] += w[i];
         return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
+
+    /* The exponent and the first bit behind it of a weight, 0 <= w <= 1: larger weights have no smaller ones. NaN: 0. */
+    #define HALF_OCTAVES 256
+    static inline int half_octave(float w) { int32_t bits; memcpy(&bits, &w, 4); return w > 0 && w < 2 ? bits >> 22 : 0; }
     """
     float edgert_largest(const float *x, Py_ssize_t n) nogil
     double edgert_weigh(float *w, const float *x, Py_ssize_t n, float largest, float temperature) nogil
+    int half_octave(float w) nogil
+    enum:
+        HALF_OCTAVES
 
 
 cdef class Chooser:
@@ -153,13 +160,11 @@ cdef class Chooser:
 
     cdef Py_ssize_t draw_from_best(self, double total, Py_ssize_t top_k, double top_p, double min_p, double draw) noexcept:
         """The best tokens one after the other off a heap, as many as top_k and top_p say; then one of them."""
-        cdef Py_ssize_t i, left = self.n, kept = 0
+        cdef Py_ssize_t n = self.eligible(total, top_k, top_p), left = n, kept = 0, i
         cdef double sum = 0
-        for i in range(self.n):
-            self.heap[i] = <int32_t>i
-        for i in range(self.n // 2 - 1, -1, -1):
-            self.sift(i, self.n)
-        # What is taken off the heap is put where it ends: heap[left:] holds it, the best one last.
+        for i in range(n // 2 - 1, -1, -1):
+            self.sift(i, n)
+        # What is taken off the heap is put where it ends: heap[left:n] holds it, the best one last.
         while left and (top_k == 0 or kept < top_k):
             left -= 1
             self.heap[0], self.heap[left] = self.heap[left], self.heap[0]
@@ -169,21 +174,44 @@ cdef class Chooser:
             if top_k == 0 and sum >= top_p * total:
                 break
         if top_k:
-            kept = self.first_reaching(kept, top_p * sum)
-        while kept > 1 and self.weights[self.heap[self.n - kept]] < min_p:
+            kept = self.first_reaching(n, kept, top_p * sum)
+        while kept > 1 and self.weights[self.heap[n - kept]] < min_p:
             kept -= 1
         sum = 0
         for i in range(kept):
-            sum += self.weights[self.heap[self.n - 1 - i]]
-        i = self.first_reaching(kept, draw * sum)
-        return self.heap[self.n - i]
+            sum += self.weights[self.heap[n - 1 - i]]
+        return self.heap[n - self.first_reaching(n, kept, draw * sum)]
 
-    cdef Py_ssize_t first_reaching(self, Py_ssize_t kept, double mass) noexcept:
-        """How many of the `kept` best tokens weigh `mass` together."""
+    cdef Py_ssize_t eligible(self, double total, Py_ssize_t top_k, double top_p) noexcept:
+        """Puts the tokens that may be among the best ones asked for into the heap's memory, unordered; how many they are.
+
+        Few of a large vocabulary: all in the half octaves of weight that hold the top_k best; or those above a weight
+        below which all tokens together weigh less than what top_p leaves out (half of it: sums are rounded).
+        """
+        cdef Py_ssize_t counts[HALF_OCTAVES]
+        cdef Py_ssize_t i, found = 0
+        cdef int least = 0
+        cdef double lightest = 0.5 * (1 - top_p) * total / self.n
+        if top_k:
+            lightest, least = 0, HALF_OCTAVES - 1
+            memset(counts, 0, sizeof(counts))
+            for i in range(self.n):
+                counts[half_octave(self.weights[i])] += 1
+            while least and counts[least] < top_k:
+                least -= 1
+                counts[least] += counts[least + 1]
+        for i in range(self.n):
+            if half_octave(self.weights[i]) >= least and not self.weights[i] < lightest:
+                self.heap[found] = <int32_t>i
+                found += 1
+        return found
+
+    cdef Py_ssize_t first_reaching(self, Py_ssize_t n, Py_ssize_t kept, double mass) noexcept:
+        """How many of the `kept` best tokens, the last of heap[:n], weigh `mass` together."""
         cdef double sum = 0
         cdef Py_ssize_t i
         for i in range(kept):
-            sum += self.weights[self.heap[self.n - 1 - i]]
+            sum += self.weights[self.heap[n - 1 - i]]
             if sum >= mass:
                 return i + 1
         return kept

@@ -80,6 +80,18 @@ def test_the_lowest_of_equal_logits_wins_and_nan_is_passed_over():
     assert draws(np.float32([np.nan, 1, np.nan, 2]), 1, temperature=0)[0][0] == 3
 
 
+@pytest.mark.parametrize("rules", [{"top_k": 2}, {"top_p": 0.5}, {"top_k": 9, "top_p": 0.9, "min_p": 0.1}], ids=str)
+def test_a_nan_among_the_logits_draws_no_token_that_is_none(rules):
+    row = np.float32([np.nan, 1, -np.nan, 2, 0.5])
+    assert {token for token, _ in draws(row, 50, temperature=1.0, **rules)} <= set(range(5))
+
+
+def test_equal_weights_are_kept_lowest_index_first_in_a_large_vocabulary():
+    row = np.zeros(5000, np.float32)
+    row[4000] = 1
+    assert {token for token, _ in draws(row, 300, temperature=1.0, top_k=3)} == {4000, 0, 1}
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("chooser", [None, PythonChooser])
 def test_logits_that_are_no_numbers_are_an_error(value, chooser):

@@ -17,12 +17,13 @@ include "convert.pxi"
 include "rows.pxi"
 include "dynamic_linear.pxi"
 include "panels.pxi"
+include "float_linear.pxi"
 include "attention.pxi"
 include "tokens.pxi"
 
 BINDERS = {
     "conv2d": bind_conv2d,
-    "linear": bind_linear,
+    "linear": bind_any_linear,
     "transpose_conv2d": bind_transpose_conv2d,
     "depthwise_conv2d": bind_depthwise_conv2d,
     "batch_matmul": bind_batch_matmul,
