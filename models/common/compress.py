@@ -41,7 +41,7 @@ def prune(text, network, load, recipe, folder):
         return _stopped()
     print("| network | parameters | MMAC | ms here | float accuracy |\n|---|---|---|---|---|")
     for name, module, accuracy in rows:
-        print(f"| {name} | {_figures(module)} | {100 * accuracy:.2f} % |")
+        print(f"| {name} | {figures(module, job.example)} | {100 * accuracy:.2f} % |")
     return 0
 
 
@@ -88,8 +88,8 @@ def _stopped():
     return 1
 
 
-def _figures(module):
-    example = (torch.zeros(1, 3, 32, 32),)
+def figures(module, example):
+    """Parameters, millions of multiply-adds and the time of one answer here, as cells of a table."""
     found = pruning.channels.Channels(module, example)
     macs = pruning.Costs(found).macs(np.ones(len(found.removable), bool))
     return f"{pruning.costs.parameters(module):,} | {macs / 1e6:.2f} | {pruning.costs.latency_ms(module, example):.3f}"
@@ -106,6 +106,7 @@ class _Job:
         self.recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
         self.arrays = [array[: args.images] for array in load()]
         self.data = training.Data(*map(torch.from_numpy, self.arrays))
+        self.example = (torch.zeros_like(training.normalise(self.data.x_train[:1])),)
         if args.checkpoint.exists():
             run = training.Run(network(), recipe, args.checkpoint)
             run.resume()
@@ -155,7 +156,7 @@ class _Job:
             averaged = self._run(network, name, share, lr=self.recipe.lr / 4)
             network.load_state_dict(averaged.state_dict())
 
-        pruning.prune(module, (torch.zeros(1, 3, 32, 32),), args.target, losses=losses, finetune=trained_on,
+        pruning.prune(module, self.example, args.target, losses=losses, finetune=trained_on,
                       score=args.score, parts=args.parts)  # fmt: skip
         torch.manual_seed(self.recipe.seed)
         fresh = self.network()

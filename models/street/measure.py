@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+import edgert
 from edgert import heads
 from edgert.graph import Head, Metadata, Preprocess, Quant, Tensor
 from edgert.vision.detect import Detector as Answers
@@ -17,6 +18,14 @@ METADATA = Metadata(
 )
 
 
+def truth_of(pictures):
+    """The boxes of pictures as the metric takes them."""
+    return [
+        [(int(label), tuple(map(float, box)), False) for label, box in zip(picture.labels, picture.boxes)]
+        for picture in pictures
+    ]
+
+
 class Validation:
     """The pictures of the validation split as the model's input, kept in memory."""
 
@@ -26,10 +35,7 @@ class Validation:
         placed = [prepare.placed(picture.pixels.numpy()) for picture in pictures]
         words = np.stack([np.frombuffer(words, np.int8).reshape(size, size, 3) for words, _ in placed])
         self.words, self.places = torch.from_numpy(words), [place for _, place in placed]
-        self.truth = [
-            [(int(label), tuple(map(float, box)), False) for label, box in zip(picture.labels, picture.boxes)]
-            for picture in pictures
-        ]
+        self.truth = truth_of(pictures)
 
     @torch.no_grad()
     def __call__(self, model, bf16=False, batch=52):
@@ -52,3 +58,13 @@ class Validation:
         tensors = [Tensor(f"output {k}", "float32", (1, *part.shape[1:])) for k, part in enumerate(outputs)]
         heads.layout(HEAD, [self.picture.shape], tensors)
         return Answers(self.picture, tensors, METADATA)
+
+
+def shipped(model, pictures):
+    """(mAP@0.5, {class index: AP}) of a model file on `pictures`, a list of Picture, in the kernels of this machine."""
+    loaded = edgert.load(model, threads=1)
+    found = [
+        [(one.index, one.score, one.box) for one in loaded.detect(picture.pixels.numpy(), score=LEAST_SCORE)]
+        for picture in pictures
+    ]
+    return mean_average_precision(found, truth_of(pictures))

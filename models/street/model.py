@@ -45,6 +45,10 @@ class Head(nn.Module):
         self.stem = ConvNormReLU(c_in, c_out)
         self.box = nn.Conv2d(c_out, 4, 1)
         self.scores = nn.Conv2d(c_out, len(CLASSES), 1)
+        self.start()
+
+    def start(self):
+        """The biases that training begins with."""
         nn.init.constant_(self.box.bias, START_SIDE)
         nn.init.constant_(self.scores.bias, START_SCORE)
 
@@ -82,6 +86,9 @@ class Detector(nn.Module):
         p5 = self.join5(p5 + self.on5(p4))
         return p3, p4, p5
 
-    def forward(self, x):
+    def answers(self, levels):
         """(boxes, scores) of each level, one after the other: (N, 4, h, w), (N, 5, h, w), ..."""
-        return tuple(part for head, level in zip(self.heads, self.levels(x)) for part in head(level))
+        return tuple(part for head, level in zip(self.heads, levels) for part in head(level))
+
+    def forward(self, x):
+        return self.answers(self.levels(x))

@@ -47,6 +47,12 @@ class Recipe:
     evaluate_every: int = 5
 
 
+def weights_of(checkpoint):
+    """The averaged weights in a checkpoint, as a state dict of the network."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+    return {name.removeprefix("module."): part for name, part in state.items() if name.startswith("module.")}
+
+
 class Run:
     """A training run that can stop after any epoch and go on from its checkpoint."""
 
@@ -71,6 +77,7 @@ class Run:
         return parts | ({"mimic": self.mimic} if self.mimic else {})
 
     def resume(self):
+        """Goes on from the checkpoint, if there is one."""
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
@@ -79,7 +86,12 @@ class Run:
         self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
         print(f"resuming {self.checkpoint} after epoch {self.epoch}", file=sys.stderr)
 
+    def averaged(self):
+        """The network with the averaged weights: what is measured and shipped."""
+        return self.ema.module.eval()
+
     def save(self):
+        """Writes the checkpoint: to a sibling first, so that an interrupted write cannot lose the last good one."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +100,7 @@ class Run:
         partial.replace(self.checkpoint)
 
     def train(self, train, validation):
+        """All epochs that are left. train: list of Picture; validation: a `measure.Validation`."""
         while self.epoch < self.recipe.epochs:
             started = time.time()
             loss = self._one_epoch(train)
@@ -127,7 +140,7 @@ class Run:
         weight = self.recipe.mimic * max(0.0, 1.0 - done / self.recipe.mimic_until) if self.mimic else 0.0
         with torch.autocast("cpu", torch.bfloat16):
             levels = self.model.levels(x)
-            outputs = [part for head, level in zip(self.model.heads, levels) for part in head(level)]
+            outputs = self.model.answers(levels)
         loss = self.loss(outputs, x, boxes, labels)
         if weight:
             loss = loss + weight * self.mimic(levels, self.teacher(x))

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from models.street import loss, measure, pictures, train  # noqa: E402
+from models.street import distill, loss, measure, pictures, prune, train  # noqa: E402
 from models.street.model import STRIDES, Detector  # noqa: E402
 
 torch.set_num_threads(1)  # networks of this size are slower with more
@@ -26,8 +26,8 @@ def picture(rng, labels=2):
     return pictures.Picture(torch.from_numpy(pixels), np.array(boxes, np.float32), np.arange(labels))
 
 
-def small():
-    torch.manual_seed(0)
+def small(seed=0):
+    torch.manual_seed(seed)
     return Detector(widths=(8, 8, 8, 16, 16), neck=(8, 8, 8), head=8)
 
 
@@ -101,3 +101,24 @@ def test_a_stopped_run_gives_what_a_whole_one_gives(tmp_path):
     second.train(data, validation)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it():
+    teacher = small().eval()
+    distiller = distill.Distiller(teacher, STRIDES)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        same, other = teacher(x), small(1).eval()(x)
+        entropy = distiller.against(same, same)
+        assert float(distiller.against(other, same)) > float(entropy)
+
+
+def test_a_cut_network_is_restored_with_its_widths():
+    whole, cut = small(), Detector(widths=(8, 8, 8, 16, 8), neck=(8, 8, 8), head=8)
+    state = cut.state_dict()
+    restored = prune.network(state)
+    assert sum(p.numel() for p in restored.parameters()) < sum(p.numel() for p in whole.parameters())
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(restored(x), cut.eval()(x)):
+            torch.testing.assert_close(a, b)  # convolutions of another memory format add up in another order
