@@ -1,8 +1,9 @@
-"""The last steps before a model is shipped: golden vectors into the file, accuracy out of the product's own session."""
+"""The last steps before a model is shipped: softmax, golden vectors, accuracy out of the product's own session."""
 
 import numpy as np
 
 from edgert.format import writer
+from edgert.graph import Node, Quant, Tensor
 from edgert.model import Model
 from edgert.session import Session
 
@@ -22,6 +23,14 @@ def with_golden(graph, pictures):
         x = bytes(model.prepare(picture))
         golden.append(((x,), tuple(bytes(y) for y in model.run_buffers([x]))))
     return graph.replace(metadata=graph.metadata.replace(golden=tuple(golden)))
+
+
+def with_softmax(graph):
+    """An int8 graph of one output of scores, with a softmax behind it at scale 1/256."""
+    scores = graph.tensors[graph.outputs[0]]
+    out = Tensor("scores", "int8", scores.shape, Quant((1.0 / 256.0,), -128))
+    node = Node("softmax", graph.outputs, (len(graph.tensors),), {}, "scores")
+    return graph.replace(tensors=(*graph.tensors, out), nodes=(*graph.nodes, node), outputs=(len(graph.tensors),))
 
 
 def accuracy(model, images, labels):

@@ -13,7 +13,7 @@ from torch_nets import prepared  # noqa: E402
 from edgert.convert import qat  # noqa: E402
 from edgert.format import writer  # noqa: E402
 from edgert.graph import Metadata, Preprocess  # noqa: E402
-from models.cifar10.model import ResNet  # noqa: E402
+from models.cifar10_plain.model import ResNet  # noqa: E402
 from models.common import compress, restore, training  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

@@ -17,7 +17,7 @@ from edgert.convert.prune.channels import Channels  # noqa: E402
 from edgert.convert.prune.costs import Costs  # noqa: E402
 from edgert.convert.prune.cut import cut  # noqa: E402
 from edgert.errors import ConversionError, InputError  # noqa: E402
-from models.cifar10.model import ResNet  # noqa: E402
+from models.cifar10_plain.model import ResNet  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -115,11 +115,13 @@ def test_channels_that_matter_less_go_first():
     for tensor in (module[1].weight.data, module[1].bias.data, module[0].weight.data):
         tensor[small] *= 1e-3
     wanted = torch.tensor([i for i in range(16) if i not in small])
-    for score in ("norm", "gain", "taylor"):
+    for score, frozen in (("norm", False), ("gain", False), ("taylor", False), ("taylor", True)):
         trial, batches = copy.deepcopy(module), torch.randn(8, 4, 3, 6, 6)
+        trial[1].weight.requires_grad_(not frozen)
         losses = lambda t=trial, b=batches: (t(x).square().sum() for x in b)  # noqa: E731
         prune.prune(trial, (batches[0, :1],), "50%", score=score, parts=1, losses=losses)
         assert torch.equal(trial[1].weight, module[1].weight[wanted])
+        assert trial[1].weight.requires_grad is not frozen
 
 
 def test_a_latency_is_reached_in_our_own_kernels():

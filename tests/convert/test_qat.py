@@ -15,7 +15,7 @@ from edgert.convert import evaluate, qat  # noqa: E402
 from edgert.errors import ConversionError  # noqa: E402
 from edgert.format import writer  # noqa: E402
 from edgert.session import Session  # noqa: E402
-from models.cifar10.model import ResNet  # noqa: E402
+from models.cifar10_plain.model import ResNet  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 

@@ -16,7 +16,7 @@ from edgert import convert, opset  # noqa: E402
 from edgert.convert import evaluate  # noqa: E402
 from edgert.convert.importers.torch import program as torch_program  # noqa: E402
 from edgert.errors import ConversionError, UnsupportedOpError  # noqa: E402
-from models.cifar10.model import ResNet  # noqa: E402
+from models.cifar10_plain.model import ResNet  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 # Float sums in another order than PyTorch's: a few hundred terms of size 1 differ by some 1e-6.

@@ -1,5 +1,7 @@
 """How much a network would miss each class of channels."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
@@ -28,13 +30,27 @@ def scores_of(score, module, found, losses=None):
     if losses is None:
         raise InputError("score 'taylor' needs losses, a function that gives losses on some batches; 'norm' needs none")
     total = np.zeros(len(found.removable))
-    for loss in losses():
+    with _all_learning(tensors.values()):
+        for loss in losses():
+            module.zero_grad()
+            loss.backward()
+            change = [(classes, _change([tensors[name] for name in names])) for names, classes in producers]
+            total += _summed(found, change) ** 2
         module.zero_grad()
-        loss.backward()
-        change = [(classes, _change([tensors[name] for name in names])) for names, classes in producers]
-        total += _summed(found, change) ** 2
-    module.zero_grad()
     return total
+
+
+@contextmanager
+def _all_learning(parameters):
+    """Gradients for frozen parameters too, such as a norm's gain that is held at 1: its channels are scored alike."""
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def _producers(module, found, tensors, score):

@@ -1,6 +1,6 @@
 """Asks the trained 1 MB network about eight cuts of every training picture, once: what the smaller ones learn from.
 
-    python models/cifar10_distilled/teach.py [--threads N]
+    python models/cifar10/teach.py [--threads N]
 """
 
 import sys
@@ -11,9 +11,9 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parents[1]))  # at the end: an installed edgert comes first
 
-from models.cifar10_distilled import fast  # noqa: E402
-from models.cifar10_distilled.arguments import parser_of  # noqa: E402
-from models.cifar10_distilled.model import Network  # noqa: E402
+from models.cifar10 import fast  # noqa: E402
+from models.cifar10.arguments import parser_of  # noqa: E402
+from models.cifar10.model import Network  # noqa: E402
 from models.common import data  # noqa: E402
 
 

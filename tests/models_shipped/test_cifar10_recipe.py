@@ -1,15 +1,16 @@
-"""The recipe of the distilled CIFAR-10 networks on a handful of random pictures: it resumes, folds and teaches."""
+"""The recipe of the CIFAR-10 networks on a handful of random pictures: it resumes, folds and teaches."""
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from models.cifar10_distilled import fast  # noqa: E402
-from models.cifar10_distilled.model import Network  # noqa: E402
+from models.cifar10 import fast, prune  # noqa: E402
+from models.cifar10.model import Network  # noqa: E402
 
 RECIPE = fast.Recipe(epochs=2, batch=125, lr=0.1, momentum=0.8)
 
@@ -27,7 +28,7 @@ def trained(arrays, folder, stop_after=None, recipe=RECIPE, answers=None):
     """A network after a run that was stopped and started again, or not."""
     for epochs in (stop_after, recipe.epochs):
         torch.manual_seed(recipe.seed)
-        run = fast.Run(Network("100kb"), recipe, folder / "run.pt")
+        run = fast.Run(Network("100kb").begin(fast.normalise(arrays[0])), recipe, folder / "run.pt")
         run.resume()
         if epochs:
             run.train(*arrays, answers, until=epochs)
@@ -60,3 +61,16 @@ def test_the_teacher_answers_every_view_once_and_a_student_learns_from_it(arrays
     student = trained(arrays, tmp_path / "student", recipe=recipe, answers=answers)
     assert student.epoch == 1
     assert student.history[0][1] > 0
+
+
+def test_pruning_ends_beside_the_same_widths_from_scratch(arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr(prune, "SCORED", (2, 25))
+    torch.manual_seed(0)
+    torch.save({"model": Network("250kb").begin(fast.normalise(arrays[0])).state_dict()}, tmp_path / "250kb.pt")
+    arrays = [torch.cat([array, array]) for array in arrays[:2]] + list(arrays[2:])
+    args = SimpleNamespace(build=tmp_path, target="92 KB", epochs=1, parts=1)
+    rows = prune.both(args, tmp_path / "250kb.pt", arrays, torch.zeros(fast.VIEWS, 500, 10))
+    sizes = [sum(p.numel() for p in network.parameters()) for _, network in rows]
+    assert sizes[0] > 2 * sizes[1]
+    assert sizes[1] == sizes[2]
+    assert sorted(file.name for file in tmp_path.glob("*.pt")) == ["250kb.pt", "pruned_1_of_1.pt", "scratch.pt"]

@@ -84,9 +84,6 @@ class Run:
         self.checkpoint = Path(checkpoint)
         self.bf16 = bf16
         inner = [m.weight for m in model.stages.modules() if isinstance(m, nn.Conv2d)]
-        for weight in inner:
-            nn.init.dirac_(weight[: weight.shape[1]].data)
-        model.stem.weight.requires_grad_(False)
         others = [p for p in model.parameters() if p.requires_grad and not any(p is w for w in inner)]
         self.muon = Muon(inner, recipe.lr, recipe.momentum, normalise=True)
         self.adam = torch.optim.Adam(others, recipe.adam_lr, betas=(0.9, 0.95))
@@ -126,8 +123,6 @@ class Run:
 
         answers (VIEWS, N, 10): the teacher's scores, where the recipe distils.
         """
-        if not self.epoch:
-            self.model.whiten(normalise(x_train[:5000]))
         padded = pad_mirrored(x_train, TRANSLATE)
         while self.epoch < (until or self.recipe.epochs):
             started = time.time()

@@ -1,6 +1,6 @@
 """Trains the CIFAR-10 network a little further through int8 arithmetic, and writes the int8 file. Ctrl-C is safe.
 
-    python models/cifar10/qat.py
+    python models/cifar10_plain/qat.py
 """
 
 import sys
@@ -9,9 +9,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parents[1]))  # at the end: an installed edgert comes first
 
-from models.cifar10.model import ResNet  # noqa: E402
-from models.cifar10.quantize import METADATA  # noqa: E402
-from models.cifar10.train import load  # noqa: E402
+from models.cifar10_plain.model import ResNet  # noqa: E402
+from models.cifar10_plain.quantize import METADATA  # noqa: E402
+from models.cifar10_plain.train import load  # noqa: E402
 from models.common import compress, training  # noqa: E402
 
 # Short, with small steps: the weights are good, only their rounding is to be learned.

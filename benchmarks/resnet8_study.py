@@ -1,6 +1,6 @@
 """A study of edgert.convert.optimize: MLPerf Tiny's ResNet-8, from PyTorch in float to what ships, stage by stage.
 
-    EDGERT_DATA=... python benchmarks/cifar10_study.py [--json FILE] [--report docs/cifar10_study.md]
+    EDGERT_DATA=... python benchmarks/resnet8_study.py [--json FILE] [--report docs/resnet8_study.md]
 
 The baseline is the network in PyTorch, with the float weights of MLPerf's TFLite file. Beside it, in the same turns:
 the two TFLite files in LiteRT, and our int8 graph as ONNX in ONNX Runtime. benchmarks/README.md says what to install.
