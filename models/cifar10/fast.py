@@ -18,7 +18,7 @@ from models.common.training import accuracy, normalise, pad_mirrored, refresh_no
 
 MICRO = 125  # images at once: their activations stay near the caches, and batch norm sees as many
 TRANSLATE = 3  # pixels, each way
-VIEWS = 8  # different cuts of each picture: the teacher has answered for each once
+VIEWS = 6  # different cuts of each picture: the teacher has answered for each once
 NORM_IMAGES = 5000  # training images over which the norms are measured after the last step
 
 

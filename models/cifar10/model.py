@@ -1,11 +1,10 @@
-"""Residual networks for 32 x 32 pictures in three sizes, named after the size of their int8 file."""
+"""Residual networks for 32 x 32 pictures in two sizes, named after the size of their int8 file."""
 
 import torch
 from torch import nn
 
 # stages of (width, convolutions); each halves the picture, and more than two convolutions stand beside a shortcut
 SIZES = {
-    "100kb": ((32, 3), (40, 3), (48, 1)),  # 84,274 parameters, 16 million multiply-adds
     "250kb": ((48, 3), (72, 3), (80, 1)),  # 229,226 parameters, 33 million multiply-adds
     "1mb": ((64, 3), (128, 3), (176, 2)),  # 941,666 parameters, 74 million multiply-adds
 }

@@ -1,4 +1,4 @@
-"""Asks the trained 1 MB network about eight cuts of every training picture, once: what the smaller ones learn from.
+"""Asks the trained 1 MB network about six cuts of every training picture, once: what the smaller ones learn from.
 
     python models/cifar10/teach.py [--threads N]
 """

@@ -1,11 +1,11 @@
-"""Trains CIFAR-10 networks of three sizes. Stopped with Ctrl-C, a run goes on from its last epoch when started again.
+"""Trains CIFAR-10 networks of two sizes. Stopped with Ctrl-C, a run goes on from its last epoch when started again.
 
-In order (the largest network teaches the others):
+In order (the larger network teaches the others):
     python models/cifar10/train.py 1mb [--device cuda] [--threads N]
     python models/cifar10/teach.py
     python models/cifar10/train.py 250kb
-    python models/cifar10/train.py 100kb
-    python models/cifar10/quantize.py 100kb
+    python models/cifar10/prune.py
+    python models/cifar10/quantize.py pruned
 """
 
 import sys
@@ -23,8 +23,7 @@ from models.common import data  # noqa: E402
 
 RECIPES = {
     "1mb": fast.Recipe(epochs=24, batch=1000, lr=0.16, momentum=0.7),
-    "250kb": fast.Recipe(epochs=30, batch=500, lr=0.12, momentum=0.8, distil=0.8),
-    "100kb": fast.Recipe(epochs=48, batch=500, lr=0.12, momentum=0.8, distil=0.8),
+    "250kb": fast.Recipe(epochs=28, batch=500, lr=0.12, momentum=0.8, distil=0.8),
 }
 
 
