@@ -1,7 +1,7 @@
 """Prunes the 250 KB network to the weights of a 100 KB file, beside what pruning has to beat: the same widths trained
 from scratch for as many epochs. Both learn from the 1 MB network's answers. Ctrl-C is safe at any time.
 
-    python models/cifar10/prune.py [--target "88 KB"] [--epochs 14]
+    python models/cifar10/prune.py [--target "88 KB"] [--epochs 8]
 """
 
 import copy
@@ -29,7 +29,7 @@ FINETUNE_LR, SCRATCH_LR = 0.06, 0.12
 def main():
     parser = parser_of(__doc__)
     parser.add_argument("--target", default="88 KB", help="'0.5 ms' here, '3 MMAC', '100 KB' or '50 %%' of the MACs")
-    parser.add_argument("--epochs", type=int, default=14, help="in all, of each of the two (default 14)")
+    parser.add_argument("--epochs", type=int, default=8, help="in all, of each of the two (default 8)")
     parser.add_argument("--parts", type=int, default=2, help="cuts, each with its share of the epochs (default 2)")
     args = parser.parse_args()
     if args.threads:
