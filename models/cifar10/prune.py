@@ -78,7 +78,6 @@ def both(args, checkpoint, arrays, answers):
     pruned = copy.deepcopy(trained)
     pruning.prune(pruned, (torch.zeros(1, 3, 32, 32),), args.target, losses=lambda: losses(pruned), finetune=finetune,
                   parts=args.parts)  # fmt: skip
-    torch.save({"model": pruned.state_dict()}, args.build / "pruned.pt")  # what quantize.py takes
     fresh = Network(SIZE)
     pruning.reshape(fresh, pruned.state_dict())
     run(fresh.begin(normalise(x[:5000])), "scratch", args.epochs, SCRATCH_LR)

@@ -1,6 +1,6 @@
 """Turns a trained network into its int8 file beside this script (SHIPPED) and measures it on the test pictures.
 
-    python models/cifar10/quantize.py pruned
+    python models/cifar10/quantize.py 250kb
 """
 
 import hashlib
@@ -14,7 +14,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parents[1]))  # at the end: an installed edgert comes first
 
 from edgert.convert import from_torch  # noqa: E402
-from edgert.convert.prune import reshape  # noqa: E402
 from edgert.convert.quantize import quantize  # noqa: E402
 from edgert.format import writer  # noqa: E402
 from edgert.graph import Preprocess  # noqa: E402
@@ -24,8 +23,7 @@ from models.common import data, training  # noqa: E402
 from models.common.ship import accuracy, with_golden, with_softmax  # noqa: E402
 
 CALIBRATION = 512  # training images
-SHIPPED = {"pruned": "cifar10_int8.bin", "250kb": "cifar10_250kb_int8.bin", "1mb": "cifar10_1mb_int8.bin"}
-RECIPES = {"pruned": "prune.py", "250kb": "train.py 250kb", "1mb": "train.py 1mb"}
+SHIPPED = {"250kb": "cifar10_int8.bin", "1mb": "cifar10_1mb_int8.bin"}
 
 
 def main():
@@ -34,9 +32,11 @@ def main():
     args = parser.parse_args()
     checkpoint, output = args.build / f"{args.size}.pt", HERE / SHIPPED[args.size]
     if not checkpoint.exists():
-        print(f"{checkpoint} does not exist: run {RECIPES[args.size]} first", file=sys.stderr)
+        print(f"{checkpoint} does not exist: run train.py {args.size} first", file=sys.stderr)
         return 1
-    network = trained(checkpoint, args.size)
+    network = Network(args.size)
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+    network.eval()
     x_train, _, x_test, y_test = *data.cifar10_train(), *data.cifar10_test()
     exact = training.accuracy(network, torch.from_numpy(x_test), torch.from_numpy(y_test))
     graph = with_softmax(converted(network, x_train))
@@ -47,18 +47,9 @@ def main():
     return 0
 
 
-def trained(checkpoint, size):
-    """The network of a checkpoint, with the widths that it has there."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
-    network = Network("250kb" if size == "pruned" else size)
-    reshape(network, state)
-    network.load_state_dict(state)
-    return network.eval()
-
-
 def provenance(checkpoint, size):
     return {
-        "recipe": f"models/cifar10/{RECIPES[size]}",
+        "recipe": f"models/cifar10/train.py {size}",
         "seed": "0",
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "quantised_by": "models/cifar10/quantize.py",

@@ -4,8 +4,7 @@ In order (the larger network teaches the others):
     python models/cifar10/train.py 1mb [--device cuda] [--threads N]
     python models/cifar10/teach.py
     python models/cifar10/train.py 250kb
-    python models/cifar10/prune.py
-    python models/cifar10/quantize.py pruned
+    python models/cifar10/quantize.py 250kb
 """
 
 import sys

@@ -74,4 +74,4 @@ def test_pruning_ends_beside_the_same_widths_from_scratch(arrays, tmp_path, monk
     assert sizes[0] > 2 * sizes[1]
     assert sizes[1] == sizes[2]
     made = sorted(file.name for file in tmp_path.glob("*.pt"))
-    assert made == ["250kb.pt", "pruned.pt", "pruned_1_of_1.pt", "scratch.pt"]
+    assert made == ["250kb.pt", "pruned_1_of_1.pt", "scratch.pt"]

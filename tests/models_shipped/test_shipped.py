@@ -13,8 +13,7 @@ from edgert.kernels import tiers
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 MAX_BYTES = {
-    "cifar10/cifar10_int8.bin": 100_000,
-    "cifar10/cifar10_250kb_int8.bin": 250_000,
+    "cifar10/cifar10_int8.bin": 250_000,
     "cifar10/cifar10_1mb_int8.bin": 1_000_000,
     "cifar10_plain/cifar10_plain_int8.bin": 100_000,
     "vehicles/vehicles_int8.bin": 120_000,
@@ -72,7 +71,7 @@ def test_pictures_are_small():
     assert sum(file.stat().st_size for file in (MODELS / "pictures").iterdir() if file.is_file()) < 300_000
 
 
-@pytest.mark.parametrize("file", [file for file in MAX_BYTES if file.startswith("cifar10/")])
+@pytest.mark.parametrize("file", [file for file in MAX_BYTES if file.startswith("cifar10")])
 def test_cifar10_accuracy_is_what_the_card_says(file):
     data = runpy.run_path(str(MODELS / "common" / "data.py"))
     if not (data["data_root"]() / "cifar10").is_dir():
