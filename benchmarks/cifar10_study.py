@@ -87,7 +87,7 @@ def run(args):
     networks = {size: trained(args.build, size) for size in (TEACHER, STUDENT)}
     x_train, _, x_test, y_test = *data.cifar10_train(), *data.cifar10_test()
     calibration = [image[None] for image in real(x_train[:512])]
-    begin, _ = optimize.start(networks[TEACHER], EXAMPLE, optimize.Data(real(x_test[:500]), y_test[:500]))
+    begin, _ = optimize.start(networks[TEACHER], EXAMPLE, optimize.Data(real(x_test), y_test))
     stages = {
         "distillation": distillation(networks[STUDENT]),
         "quantization": lambda c: optimize.apply_quantization(c, calibration, limit=None, measured=False),

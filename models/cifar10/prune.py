@@ -22,6 +22,7 @@ from models.common import compress, data  # noqa: E402
 from models.common.training import accuracy, normalise  # noqa: E402
 
 SIZE = "250kb"
+EXAMPLE = (torch.zeros(1, 3, 32, 32),)
 SCORED = 16, 125  # batches over which the importance of channels is measured, images in each
 FINETUNE_LR, SCRATCH_LR = 0.06, 0.12
 
@@ -47,7 +48,7 @@ def main():
         return 1
     print("| network | parameters | MMAC | ms here | float accuracy |\n|---|---|---|---|---|")
     for name, module in rows:
-        print(f"| {name} | {compress.figures(module)} | {100 * accuracy(module, *arrays[2:]):.2f} % |")
+        print(f"| {name} | {compress.figures(module, EXAMPLE)} | {100 * accuracy(module, *arrays[2:]):.2f} % |")
     return 0
 
 
@@ -76,7 +77,7 @@ def both(args, checkpoint, arrays, answers):
         run(network, name, args.epochs * part // parts - args.epochs * (part - 1) // parts, FINETUNE_LR, part)
 
     pruned = copy.deepcopy(trained)
-    pruning.prune(pruned, (torch.zeros(1, 3, 32, 32),), args.target, losses=lambda: losses(pruned), finetune=finetune,
+    pruning.prune(pruned, EXAMPLE, args.target, losses=lambda: losses(pruned), finetune=finetune,
                   parts=args.parts)  # fmt: skip
     fresh = Network(SIZE)
     pruning.reshape(fresh, pruned.state_dict())

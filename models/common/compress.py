@@ -16,7 +16,6 @@ import torch.nn.functional as F
 
 from edgert.convert import prune as pruning
 from edgert.convert import qat
-from edgert.graph import Node, Quant, Tensor
 
 from . import training
 from .restore import restored
@@ -176,6 +175,8 @@ class _Job:
         rows.append(("int8 after training (QAT)", self.accuracy(network)))
         graph, _ = network.to_graph()
         metadata = metadata.replace(provenance=_provenance(self.args, self.recipe))
+        from .ship import with_softmax
+
         return rows, with_softmax(graph).replace(metadata=metadata)
 
 
@@ -193,14 +194,6 @@ def make_unequal(network, factor, seed):
             norm.weight.mul_(gains)
             norm.bias.mul_(gains)
             following.weight.div_(gains[:, None, None])
-
-
-def with_softmax(graph):
-    """An int8 graph of one output of scores, with a softmax behind it at scale 1/256."""
-    scores = graph.tensors[graph.outputs[0]]
-    out = Tensor("scores", "int8", scores.shape, Quant((1.0 / 256.0,), -128))
-    node = Node("softmax", graph.outputs, (len(graph.tensors),), {}, "scores")
-    return graph.replace(tensors=(*graph.tensors, out), nodes=(*graph.nodes, node), outputs=(len(graph.tensors),))
 
 
 def _provenance(args, recipe):
