@@ -29,15 +29,15 @@ folder, units = {folder!r}, {units!r}
 words = [word for word in sys.argv[1:] if not word.startswith("-")]
 verb, unit = words[0], words[1] if len(words) > 1 else ""
 state = os.path.join(folder, unit + ".json")
-def model():
-    with open(os.path.join(os.path.dirname(os.path.realpath(os.path.join(units, unit))), "model.bin"), "rb") as file:
-        return file.read(4)
 if verb == "restart":
-    kind = model()
+    release = os.path.dirname(os.path.realpath(os.path.join(units, unit)))
+    with open(os.path.join(release, "model.bin"), "rb") as file:
+        kind = file.read(4)
     fields = {{"ActiveState": "failed" if kind == b"FAIL" else "active", "loops": kind == b"LOOP",
-              "asked": False, "NRestarts": 0}}
-    with open(state, "w") as file:
+              "asked": False, "NRestarts": 0, "release": os.path.basename(release)}}
+    with open(state + ".new", "w") as file:
         json.dump(fields, file)
+    os.rename(state + ".new", state)
 elif verb == "stop" and os.path.exists(state):
     os.unlink(state)
 elif verb == "show" and os.path.exists(state):
@@ -45,8 +45,9 @@ elif verb == "show" and os.path.exists(state):
         fields = json.load(file)
     fields["NRestarts"] += fields["loops"] and fields["asked"]
     fields["asked"] = True
-    with open(state, "w") as file:
-        json.dump(fields, file)
+    if fields["loops"]:
+        with open(state, "w") as file:
+            json.dump(fields, file)
     for name in ("ActiveState", "NRestarts"):
         print(f"{{name}}={{fields[name]}}")
 """

@@ -3,10 +3,8 @@
 import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from argparse import Namespace
 
 import pytest
@@ -143,34 +141,6 @@ def test_an_unconfirmed_switch_is_undone_by_recover(board, tmp_path):
         assert host.call("recover")["undone"]["old"] == before[0]
     assert board.running() == before
     assert not board.leftovers()
-
-
-@pytest.mark.parametrize("delay", [0.05, 0.15, 0.25, 0.4])
-def test_killed_at_any_point_the_board_has_the_old_release_or_the_new_one(board, tmp_path, delay):
-    models = {b"GOOD model", b"GOOD next %d" % (delay * 100)}
-    path = tmp_path / "model.bin"
-    path.write_bytes(max(models))
-    with board.host() as host:
-        put_in_background(host, board, path, delay)
-        assert board.running()[1] in models
-        host.call("recover")
-    assert board.running()[1] in models
-    assert board.running()[2] == "active"
-    assert not board.leftovers()
-
-
-def put_in_background(host, board, path, delay):
-    """Start the board's side of a deployment and kill it, with its children, after `delay` seconds."""
-    host.send_program()
-    parcel = steps.Parcel(path, board.wheels, host.call("preflight"), unit())
-    for digest, offset in steps._missing(host, parcel).items():
-        steps._send(host, parcel.paths[digest], digest, offset)
-    command = [sys.executable, host.program, *host.options, "apply", "--health", "0.1"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        process.stdin.write(json.dumps(parcel.spec).encode())
-        process.stdin.close()
-        time.sleep(min(delay, 0.1))
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_every_trouble_of_a_board_is_named_with_its_mend():
