@@ -11,8 +11,13 @@ def findings(facts, service, need_bytes, now):
     service: the `units.Unit` that systemd is to run, or None. need_bytes: what is sent. now: this machine's clock, s
     since 1970.
     """
-    checks = (_processor, _python, _disk, _clock) + ((_system,) if service else ())
-    return [trouble for check in checks for trouble in check(facts, need_bytes, now)]
+    troubles = [trouble for check in _ALWAYS for trouble in check(facts, need_bytes, now)]
+    if service:
+        troubles += _system(facts)
+        troubles += _port(facts, service)
+    if service and service.kind == "camera":
+        troubles += _camera(facts, service.source)
+    return troubles
 
 
 def _processor(facts, need_bytes, now):
@@ -30,7 +35,7 @@ def _python(facts, need_bytes, now):
         yield "its Python cannot make virtual environments: sudo apt install python3-venv"
 
 
-def _system(facts, need_bytes, now):
+def _system(facts):
     if not facts["systemd"]:
         yield "systemd does not run there: deploy needs it to start and watch the service"
 
@@ -46,3 +51,36 @@ def _clock(facts, need_bytes, now):
     if abs(skew) > CLOCK_S:
         way = "ahead of" if skew > 0 else "behind"
         yield f"its clock is {abs(skew):,.0f} s {way} this machine's: sudo timedatectl set-ntp true"
+
+
+_ALWAYS = (_processor, _python, _disk, _clock)
+
+
+def _port(facts, service):
+    who = facts["users"].get(f"port {service.port}")
+    if who:
+        yield f"port {service.port} is taken there by {who}: stop it, or --serve-options '--port N'"
+
+
+def _camera(facts, source):
+    cameras = facts["cameras"]
+    kind = source.partition(":")[0]
+    devices = []
+    if kind in ("camera", "picamera2"):
+        devices = [device for device in facts["users"] if device.startswith(("/dev/media", "/dev/video"))]
+        if not cameras["picamera2"]:
+            yield "its Python has no picamera2: sudo apt install python3-picamera2"
+        if cameras["sensors"] == 0:
+            yield (
+                "it finds no camera: check the ribbon's seat and side, and camera_auto_detect=1 in "
+                "/boot/firmware/config.txt, then reboot"
+            )
+    elif source.startswith("/dev/video"):
+        devices = [source] if source in facts["users"] else []
+        if source not in cameras["video"]:
+            known = ", ".join(f"{path} ({name})" for path, name in cameras["video"].items())
+            yield f"it has no {source}; it has {known or 'no camera at all: is it plugged in?'}"
+    elif source.startswith(("/home/", "/root/", "/tmp/")):
+        yield f"a service sees neither /home nor /root nor /tmp: put {source} elsewhere, below /srv for example"
+    for device in devices[:1]:
+        yield f"its camera is in use: {device} by {facts['users'][device]}: stop that"

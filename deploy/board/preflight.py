@@ -8,6 +8,8 @@ import sys
 import time
 from importlib.util import find_spec
 
+from .users import cameras, users
+
 
 def facts(root="/opt/edgert"):
     """What this machine is, as far as a deployment needs to know."""
@@ -25,6 +27,8 @@ def facts(root="/opt/edgert"):
         "disk_free": shutil.disk_usage(folder).free,
         "clock": time.time(),
         "packages": [name for name in ("numpy", "psutil", "PIL") if find_spec(name)],
+        "cameras": cameras(),
+        "users": users(),
         "board": _first_line("/proc/device-tree/model").strip("\0"),
     }
 

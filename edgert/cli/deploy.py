@@ -163,10 +163,12 @@ def _show(action, name, answer, args):
 def _show_way_in(action, args):
     if action != "deploy":
         return
+    service = _service(args)
     if args.network:
-        print("  port 8080 there; its token: sudo cat /etc/edgert/token")
-    elif args.camera is not None or args.prompt:
-        print("  there: http://127.0.0.1:8080/; from here: ssh -L 8080:localhost:8080 to it, then the same address")
+        print(f"  port {service.port} there; its token: sudo cat /etc/edgert/token")
+    elif service:
+        port = service.port
+        print(f"  there: http://127.0.0.1:{port}/; from here: ssh -L {port}:localhost:{port} to it, then the same address")
     else:
         print(f"  there: {RUN_THERE} ...")
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 from argparse import Namespace
@@ -13,6 +14,7 @@ from fake_board import UNIT, FakeBoard, make_wheel
 from edgert.cli.deploy import _hosts
 from edgert.cli.main import main
 from edgert.deploy import steps, wheels
+from edgert.deploy.board import users
 from edgert.deploy.findings import findings
 from edgert.deploy.units import Unit
 from edgert.errors import DeployError, ModelFormatError
@@ -20,7 +22,8 @@ from edgert.errors import DeployError, ModelFormatError
 READY = {
     "machine": "aarch64", "bits": 64, "python": [3, 11, 2], "glibc": "2.36", "venv": True, "root": True,
     "systemd": True, "disk_free": 8 << 30, "clock": 1000.0,
-    "packages": ["numpy", "psutil", "PIL"], "board": "Raspberry Pi 4 Model B",
+    "packages": ["numpy", "psutil", "PIL"], "board": "Raspberry Pi 4 Model B", "users": {},
+    "cameras": {"picamera2": True, "sensors": 1, "video": {"/dev/video0": "HD Webcam"}},
 }  # fmt: skip
 
 
@@ -158,6 +161,42 @@ def test_every_trouble_of_a_board_is_named_with_its_mend():
     ):
         assert words in said
     assert "systemd" not in "; ".join(findings(bad, None, 1000, 1000.0))
+
+
+@pytest.mark.parametrize(
+    ("source", "facts", "said"),
+    [
+        ("", {"cameras": {"picamera2": False, "sensors": None, "video": {}}}, "sudo apt install python3-picamera2"),
+        ("", {"cameras": {"picamera2": True, "sensors": 0, "video": {}}}, "finds no camera: check the ribbon"),
+        ("", {"users": {"/dev/media0": "rpicam-vid (process 812)"}}, "in use: /dev/media0 by rpicam-vid (process 812)"),
+        ("/dev/video0", {"users": {"/dev/video0": "ffmpeg (process 9)"}}, "in use: /dev/video0 by ffmpeg (process 9)"),
+        ("/dev/video7", {}, "no /dev/video7; it has /dev/video0 (HD Webcam)"),
+        ("/home/pi/clip.mp4", {}, "a service sees neither /home"),
+        ("", {"users": {"port 8080": "nginx (process 4)"}}, "port 8080 is taken there by nginx (process 4)"),
+    ],
+)
+def test_what_a_camera_service_would_fail_on_is_found_before(source, facts, said):
+    [trouble] = findings(READY | facts, unit(source=source), 1000, 1000.0)
+    assert said in trouble
+
+
+def test_another_camera_or_port_in_use_is_no_trouble():
+    busy = READY | {"users": {"/dev/video1": "ffmpeg (process 9)", "port 80": "nginx (process 4)"}}
+    assert findings(busy, unit(source="/dev/video0", options="--port 8090"), 1000, 1000.0) == []
+
+
+def test_the_board_says_who_uses_a_camera_or_a_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert users.users()[f"port {port}"].endswith(f"(process {os.getpid()})")
+    folder = tmp_path / "proc" / "812"
+    (folder / "fd").mkdir(parents=True)
+    (folder / "fd" / "7").symlink_to("/dev/video0")
+    (folder / "comm").write_text("rpicam-vid\n")
+    (folder / "cgroup").write_text("0::/user.slice\n")
+    assert users.users(str(tmp_path)) == {"/dev/video0": "rpicam-vid (process 812)"}
+    (folder / "cgroup").write_text("0::/system.slice/edgert-camera.service\n")
+    assert users.users(str(tmp_path)) == {}
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def test_settings_go_into_the_release_and_are_quoted_for_systemd():
     )
 
 
+def test_the_camera_is_the_pis_own_where_none_is_named():
+    assert 'EDGERT_SOURCE="camera"' in Unit("camera").files["camera.env"]
+
+
+@pytest.mark.parametrize("options", ["--port", "--port x", "--port=", "--port --fps"])
+def test_a_port_that_is_no_number_is_refused(options):
+    with pytest.raises(InputError, match="--port needs a number"):
+        Unit("camera", options=options)
+
+
 @pytest.mark.parametrize("source", ["two words", "line\nbreak"])
 def test_a_source_that_systemd_would_take_apart_is_refused(source):
     with pytest.raises(InputError):
