@@ -1,4 +1,4 @@
-"""Which programs use the board's cameras and ports; edgert's own services do not count, as a deployment replaces them."""
+"""Which programs use the board's cameras and ports; edgert's own services do not count: a deployment replaces them."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ _LISTENING = "0A"
 
 
 def cameras(root=""):
-    """picamera2: whether Python has it. sensors: how many libcamera sees, None if nobody can tell. video: path -> name."""
+    """picamera2: whether Python has it. sensors: how many libcamera sees, None where unknown. video: path -> name."""
     names = {}
     for folder in sorted(glob(f"{root}/sys/class/video4linux/video*")):
         with contextlib.suppress(OSError), open(f"{folder}/name", encoding="utf-8", errors="replace") as file:

@@ -168,7 +168,7 @@ def _show_way_in(action, args):
         print(f"  port {service.port} there; its token: sudo cat /etc/edgert/token")
     elif service:
         port = service.port
-        print(f"  there: http://127.0.0.1:{port}/; from here: ssh -L {port}:localhost:{port} to it, then the same address")
+        print(f"  there: http://127.0.0.1:{port}/; from here: the same behind ssh -L {port}:localhost:{port}")
     else:
         print(f"  there: {RUN_THERE} ...")
 
