@@ -26,7 +26,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two samples (10)")
-    parser.add_argument("--camera-model", default=str(ROOT / "models/vehicles/vehicles_int8.bin"))
+    parser.add_argument("--camera-model", default=str(ROOT / "models/street/street_int8.bin"))
     parser.add_argument("--prompt-model", default=str(ROOT / "models/shakespeare/shakespeare_int4.bin"))
     parser.add_argument("--camera", default="synthetic:640x480@30")
     parser.add_argument("--fps", type=float, default=15)
