@@ -18,7 +18,7 @@ pytest.importorskip("websockets")
 from starlette.responses import StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
-from text_server import TextServer, until
+from text_server import TextServer, receive, until
 
 from edgert.serve import prompt, wire
 
@@ -100,7 +100,7 @@ def test_headers_that_never_end_are_given_up(server, monkeypatch):
 
 def test_the_second_request_of_a_connection_has_no_more_time(server, monkeypatch):
     client = server.connect(GET + b"\r\n")
-    assert b"shakespeare" in client.recv(4096)
+    receive(client, b"shakespeare")
     monkeypatch.setattr(wire, "HEADER_S", 0.2)
     client.sendall(GET)
     assert status(everything(client)) == 408

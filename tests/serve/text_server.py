@@ -21,6 +21,17 @@ def until(condition, seconds=10):
         time.sleep(0.005)
 
 
+def receive(client, words, seconds=10):
+    """What a client is sent up to these words, in however many pieces."""
+    client.settimeout(seconds)
+    received = b""
+    while words not in received:
+        part = client.recv(65_536)
+        assert part, f"the connection ended after {received!r}"
+        received += part
+    return received
+
+
 class Slow:
     """A gate whose steps take as long as a test says; while `held`, none is made."""
 
