@@ -103,5 +103,6 @@ def test_install_without_a_compiler_answers_and_says_what_runs_it(plain_install)
     assert call("-P", "-c", "import edgert; print(edgert.__file__)", cwd="/", **site).startswith(str(plain_install[0]))
     model = TOP / "models/cifar10/cifar10_int8.bin"
     said = call("-P", "-m", "edgert", "run", model, next(TOP.glob("models/pictures/*.jpg")), cwd="/", **site)
-    assert re.search(r"(\d+) of \1 nodes on (reference|jit)", said), said
+    runs = re.findall(r"(\d+) of (\d+) nodes on (?:reference|jit)", said)
+    assert sum(int(count) for count, _ in runs) == int(runs[0][1]), said  # jit, where it is installed, leaves some over
     assert "apt install gcc python3-dev" in call("-P", "-m", "edgert", "doctor", cwd="/", **site)
