@@ -5,10 +5,12 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from edgert import machine
 from edgert.kernels import cpu
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "edgert",
     "numpy",
@@ -27,7 +29,7 @@ def machine_record():
     """What a reader needs to judge the figures, or to take them again."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [os.path.basename(sys.executable), *sys.argv],
+        "command": [os.path.basename(sys.executable), *map(_anywhere, sys.argv)],
         "cpu": machine.cpu_model(),
         "cpu_features": machine.cpu_features(),
         "tier_flags": sorted(cpu.flags()),
@@ -42,6 +44,14 @@ def machine_record():
         "environment": {name: value for name, value in os.environ.items() if name in ENVIRONMENT},
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
     }
+
+
+def _anywhere(word):
+    """A word of the command as it would be given on another machine: scripts from the repository, files by name."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else path.name
 
 
 ENVIRONMENT = ("EDGERT_TIER", "EDGERT_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX")
