@@ -37,7 +37,7 @@ ARROWS = {
                        "edgert.text_limits", "edgert.threads", "edgert.tuned"),
     "edgert.tune": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.threads", "edgert.tuned",
                     "edgert.messages", "kernels.tiers", "kernels.native"),
-    "edgert.governor": (),
+    "edgert.governor": ("edgert.machine",),
     "edgert.sources": ("edgert.messages", "edgert.optional", "edgert.vision"),
     "edgert.serve": ("edgert", "edgert.format", "edgert.governor", "edgert.machine", "edgert.messages", "edgert.model",
                      "edgert.monitor", "edgert.optional", "edgert.sources", "edgert.stream", "edgert.text"),

@@ -81,11 +81,11 @@ class Vision:
 
     def reasons(self):
         """What is not as it should be, in words."""
-        found, throttled = [], self.governor.state()["throttled"]
+        found, troubles = [], self.governor.troubles()
         if self.camera.state != "ok":
             found.append(f"camera: {self.camera.state}")
-        if throttled:
-            found.append(f"board: throttled or under-voltage ({throttled:#x})")
+        if troubles:
+            found.append(f"board: {', '.join(troubles)}")
         return found
 
     def describe(self):
