@@ -1,5 +1,7 @@
 """A release from its parts to confirmed use, and the way back from every step."""
 
+import hashlib
+import json
 import sys
 import time
 
@@ -23,9 +25,9 @@ class Deployment:
         """
         begun = time.monotonic()
         self.recover()
-        earlier = self.store.refused().get(spec["model"])
+        earlier = self.store.refused().get(_key(spec))
         if earlier and not spec["insist"]:
-            raise Refused(f"this model failed here before: {earlier} (--insist tries it again)")
+            raise Refused(f"this model failed here before with these settings: {earlier} (--insist tries it again)")
         old = self.store.current()
         if self._runs(spec):
             return {"release": old, "unchanged": True}
@@ -49,7 +51,7 @@ class Deployment:
             self._put_in_service(old, new, health_s)
         except BaseException as error:
             if isinstance(error, Refused):
-                self.store.refuse(self.store.spec(new)["model"], str(error))
+                self.store.refuse(_key(self.store.spec(new)), str(error))
             self._undo(old, new)
             raise
         self._confirm()
@@ -130,6 +132,12 @@ class Deployment:
             "pending": self.store.pending(),
             "refused": self.store.refused(),
         }
+
+
+def _key(spec):
+    """What a failure is remembered by: the same model with other software or settings deserves its own trial."""
+    rest = json.dumps([spec["venv"], spec["files"], spec["units"]], sort_keys=True)
+    return f"{spec['model']}-{hashlib.sha256(rest.encode()).hexdigest()[:8]}"
 
 
 def _golden_text(found):

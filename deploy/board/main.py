@@ -11,7 +11,7 @@ rename of one symlink: a power cut at any moment leaves the old release or the n
       releases/0007-1a2b3c4d/ model.bin, venv -> ../../venvs/KEY, release.json; a service's unit and settings
       current -> releases/... what users, and symlinks in /etc/systemd, point into
       pending.json            a switch that is not confirmed yet
-      refused.json            models that failed here, by SHA-256, with the reason
+      refused.json            what failed here, by the SHA-256 of model and settings, with the reason
       edgert-board.pyz        this program, for recovery
 
 `recover` runs at the start of each deployment, at boot, and from a timer that a switch arms and its confirmation
@@ -37,6 +37,7 @@ _SYSTEMD = "/run/systemd/system"
 
 def main(argv=None):
     args = _parser().parse_args(argv)
+    os.environ.pop("PYTHONPATH", None)  # what lies there is not part of a release, and pip would count it as installed
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the connection may go: what was begun is finished
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

@@ -148,7 +148,7 @@ class Service:
             if state.get("ActiveState") == "active":
                 return
             if state.get("ActiveState") == "failed" or state.get("NRestarts", "0") != "0":
-                raise Refused(f"{unit} does not start ({state.get('Result')}){self._last_words(unit)}")
+                raise Refused(f"{unit} does not start{self._last_words(unit) or ': ' + state.get('Result', 'unknown')}")
             if time.monotonic() >= end:
                 raise Refused(f"{unit} was not ready within {_START_S} s: {state.get('StatusText') or 'no status'}")
             time.sleep(_LOOK_EVERY_S)

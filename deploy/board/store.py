@@ -87,11 +87,11 @@ class Store:
         durable.sync(self.root)
 
     def refused(self):
-        """Models that failed here: SHA-256 -> reason."""
+        """What failed here: key of a release (see deployment.py) -> reason."""
         return durable.read_json(self.path("refused.json"), {})
 
-    def refuse(self, model, why):
-        durable.write(self.path("refused.json"), json.dumps({**self.refused(), model: why}))
+    def refuse(self, key, why):
+        durable.write(self.path("refused.json"), json.dumps({**self.refused(), key: why}))
 
     def blob(self, sha256):
         if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):

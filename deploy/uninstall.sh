@@ -1,0 +1,23 @@
+#!/bin/sh
+# Takes edgert off this machine: services, releases, environments, its journal setting. What you wrote into /etc/edgert
+# stays, unless --purge is given.
+set -eu
+
+case ${1:-} in
+  -h | --help) echo 'usage: uninstall.sh [--purge]     --purge: /etc/edgert too'; exit 0 ;;
+  '' | --purge) ;;
+  *) echo "uninstall.sh: $1 is no option (--help)" >&2; exit 2 ;;
+esac
+[ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
+
+if [ -e /opt/edgert/edgert-board.pyz ]; then
+  python3 /opt/edgert/edgert-board.pyz remove > /dev/null
+  echo 'edgert is removed'
+else
+  echo 'edgert is not installed here'
+fi
+if [ "${1:-}" = --purge ]; then
+  rm -rf /etc/edgert
+elif [ -e /etc/edgert ]; then
+  echo "yours, and still there: $(echo /etc/edgert/*)"
+fi
