@@ -62,16 +62,21 @@ class Host:
                 raise self._error(process.returncode, complaint.read().decode(errors="replace"))
         return printed
 
-    def send_program(self):
-        """Put the board's program there; every other call needs it."""
+    def send_program(self, once=False):
+        """Put the board's program there; every other call needs it. once: under a name of its own, to be deleted."""
         archive = board_program()
-        name = f".cache/edgert/{archive.digest}.pyz"
+        name = f".cache/edgert/{archive.digest}{'-' + secrets.token_hex(4) if once else ''}.pyz"
         with tempfile.TemporaryFile() as file:
             file.write(archive.data)
             file.seek(0)
             script = f"umask 077; mkdir -p .cache/edgert && cat > {name}.new && mv {name}.new {name} && pwd"
             home = self.run(script, file)[-1]
         self.program = f"{home.decode().strip()}/{name}"
+
+    def forget_program(self, every=False):
+        """Leave nothing of `send_program` there; every: nor of earlier ones."""
+        names = ".cache/edgert/*.pyz .cache/edgert/*.pyz.new" if every else shlex.quote(self.program)
+        self.run(f"rm -f {names}; rmdir .cache/edgert .cache 2> /dev/null || true")
 
     def run_as_root(self, command, stdin=None, heard=None):
         """`run` of one command by root, or with sudo."""

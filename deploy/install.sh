@@ -5,7 +5,7 @@ set -eu
 
 usage() {
   cat << 'USAGE'
-usage: install.sh [--wheels DIR] MODEL [--camera [SOURCE] | --prompt] [OPTION ...]
+usage: install.sh MODEL [--camera [SOURCE] | --prompt] [--wheels DIR] [OPTION ...]
 
   install.sh detector.bin --camera              the Pi's camera, page at http://127.0.0.1:8080/
   install.sh detector.bin --camera /dev/video0  a USB camera
@@ -27,15 +27,15 @@ fail() {
 
 here=$(cd "$(dirname "$0")" && pwd)
 wheels=$here/../dist
-case ${1:-} in
-  -h | --help) usage; exit 0 ;;
-  '') usage >&2; exit 2 ;;
-  --wheels)
-    [ $# -ge 2 ] || fail '--wheels needs a folder'
-    wheels=$2
-    shift 2
-    ;;
-esac
+previous=
+for word; do
+  [ "$previous" != --wheels ] || wheels=$word
+  case $word in
+    -h | --help) usage; exit 0 ;;
+    --wheels=*) wheels=${word#*=} ;;
+  esac
+  previous=$word
+done
 [ $# -ge 1 ] || { usage >&2; exit 2; }
 
 command -v python3 > /dev/null || fail 'there is no python3: sudo apt install python3 python3-venv'
@@ -50,5 +50,7 @@ done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' HUP INT TERM # dash leaves EXIT out when a signal ends it
 python3 -m zipfile -e "$wheel" "$work"
-PYTHONPATH=$work python3 -m edgert deploy --here "$@" --wheels "$wheels"
+# -P: not the sources, if this is called in their folder
+PYTHONPATH=$work PYTHONDONTWRITEBYTECODE=1 python3 -P -m edgert deploy --here --wheels "$wheels" "$@"

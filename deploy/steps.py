@@ -72,7 +72,35 @@ def deploy(host, model, *, wheel_folder, say, service=None, health_s=5.0, insist
     well for `health_s` seconds. Raises: DeployError; the board then has, and runs, what it had before.
     """
     check_model(model, service)
+    if dry_run:
+        return _dry_run(host, model, wheel_folder, say, service)
     host.send_program()
+    parcel, missing = _look(host, model, wheel_folder, say, service, insist)
+    for digest, offset in missing.items():
+        _send(host, parcel.paths[digest], digest, offset)
+    say("transfer", f"{_nbytes(parcel, missing):,} of {parcel.nbytes:,} bytes sent, the rest was there")
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(parcel.spec).encode())
+        file.seek(0)
+        return host.call(
+            "apply", "--health", str(health_s), stdin=file, heard=lambda line: say(line["step"], line["text"])
+        )
+
+
+def _dry_run(host, model, wheel_folder, say, service):
+    """The steps that only look; nothing of them stays on the board."""
+    host.send_program(once=True)
+    try:
+        parcel, missing = _look(host, model, wheel_folder, say, service)
+    finally:
+        host.forget_program()
+    to_send = _nbytes(parcel, missing)
+    say("transfer", f"{to_send:,} of {parcel.nbytes:,} bytes would be sent; nothing was changed")
+    return {"dry_run": True, "to_send": to_send}
+
+
+def _look(host, model, wheel_folder, say, service, insist=False):
+    """(Parcel, what of it is missing there), once nothing stands in the way. Raises: DeployError."""
     facts = host.call("preflight")
     parcel = Parcel(model, wheel_folder, facts, service, insist)
     troubles = findings(facts, service, parcel.nbytes, time.time())
@@ -80,20 +108,11 @@ def deploy(host, model, *, wheel_folder, say, service=None, health_s=5.0, insist
         raise DeployError(f"{host.name} is not ready: " + "; ".join(troubles))
     say("preflight", f"{facts['board'] or facts['machine']}, Python {'.'.join(map(str, facts['python']))}, "
         f"{facts['disk_free'] >> 20:,} MB free")  # fmt: skip
-    missing = _missing(host, parcel)
-    to_send = sum(parcel.paths[digest].stat().st_size - offset for digest, offset in missing.items())
-    if dry_run:
-        say("transfer", f"{to_send:,} of {parcel.nbytes:,} bytes would be sent; nothing was changed")
-        return {"dry_run": True, "to_send": to_send}
-    for digest, offset in missing.items():
-        _send(host, parcel.paths[digest], digest, offset)
-    say("transfer", f"{to_send:,} of {parcel.nbytes:,} bytes sent, the rest was there")
-    with tempfile.TemporaryFile() as file:
-        file.write(json.dumps(parcel.spec).encode())
-        file.seek(0)
-        return host.call(
-            "apply", "--health", str(health_s), stdin=file, heard=lambda line: say(line["step"], line["text"])
-        )
+    return parcel, _missing(host, parcel)
+
+
+def _nbytes(parcel, missing):
+    return sum(parcel.paths[digest].stat().st_size - offset for digest, offset in missing.items())
 
 
 def _missing(host, parcel):

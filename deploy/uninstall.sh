@@ -8,10 +8,13 @@ case ${1:-} in
   '' | --purge) ;;
   *) echo "uninstall.sh: $1 is no option (--help)" >&2; exit 2 ;;
 esac
-[ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
+[ "$(id -u)" = 0 ] || exec sudo sh "$0" "$@"
 
 if [ -e /opt/edgert/edgert-board.pyz ]; then
-  python3 /opt/edgert/edgert-board.pyz remove > /dev/null
+  said=$(python3 /opt/edgert/edgert-board.pyz remove) || { echo "uninstall.sh: $said" >&2; exit 1; }
+  echo 'edgert is removed'
+elif [ -e /opt/edgert ]; then # files of an installation that was cut off before its first release
+  rm -rf /opt/edgert
   echo 'edgert is removed'
 else
   echo 'edgert is not installed here'
@@ -19,5 +22,5 @@ fi
 if [ "${1:-}" = --purge ]; then
   rm -rf /etc/edgert
 elif [ -e /etc/edgert ]; then
-  echo "yours, and still there: $(echo /etc/edgert/*)"
+  echo "yours, and still there: $(find /etc/edgert -type f)"
 fi

@@ -15,7 +15,7 @@ def fitting(folder, facts):
 
     Raises: DeployError if edgert's own is not among them.
     """
-    wheels = [path for path in sorted(Path(folder).glob("*.whl")) if fits(path.name, facts)]
+    wheels = [path for path in sorted(Path(folder).glob("*.whl"), key=_age) if fits(path.name, facts)]
     own = [path for path in wheels if path.name.startswith("edgert-")]
     if not own:
         python = "{}.{}".format(*facts["python"])
@@ -57,6 +57,11 @@ def _platform_fits(tag, facts):
     legacy = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
     needs = (int(known[1]), int(known[2])) if known else legacy.get(tag.split("_")[0], (0, 0))
     return tag.startswith(("manylinux", "linux")) and needs <= _version(facts["glibc"])
+
+
+def _age(path):
+    """Sorts 0.9.0 before 0.10.0."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _version(text):

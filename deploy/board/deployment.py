@@ -116,8 +116,7 @@ class Deployment:
 
     def remove(self):
         """Stop the units and forget every release. Returns: what is the owner's, and stays."""
-        for unit in self.store.spec(self.store.current()).get("units", []):
-            self.service.clean(unit)
+        self.service.disarm_guard()
         self.store.switch(None)
         self.service.follow_current()
         return {"kept": self.service.forget()}

@@ -82,9 +82,12 @@ def answer(args):
     deployment = Deployment(store, service)
     if args.verb == "status":
         return deployment.status()
-    store.prepare()
     if args.verb == "have":
         return {"have": {sha256: store.have(sha256) for sha256 in args.sha256}}
+    if args.verb in ("receive", "apply"):  # the others find an installation, or there is nothing to do
+        store.prepare()
+    elif not os.path.isdir(store.root):
+        return _without_installation(args.verb)
     if args.verb == "receive":
         return store.receive(args.sha256, args.size, args.offset, sys.stdin.buffer)
     with store.locked():
@@ -98,3 +101,9 @@ def answer(args):
         kept = deployment.remove()
         shutil.rmtree(store.root)
         return kept
+
+
+def _without_installation(verb):
+    if verb == "rollback":
+        raise Refused("nothing is deployed here")
+    return {"undone": None} if verb == "recover" else {"kept": [], "nothing": True}

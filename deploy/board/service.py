@@ -7,6 +7,7 @@ the unit that recovers at boot and the token in /etc/edgert.
 import contextlib
 import os
 import secrets
+import shutil
 import time
 
 from . import durable
@@ -17,6 +18,7 @@ from .store import PROGRAM
 GUARD = "edgert-deploy-guard"
 RECOVER = "edgert-recover.service"
 JOURNAL = "journald.conf"
+UNITS = ("edgert-camera.service", "edgert-prompt.service")
 _LOOK_EVERY_S = 0.25
 _START_S = 90  # the longest that a unit may take to be ready
 _SILENT_S = 3.0  # the longest that /health may be silent while its unit is up
@@ -27,7 +29,7 @@ _RECOVER_UNIT = """\
 # are whole; which one runs is one symlink.
 [Unit]
 Description=edgert: undo a deployment that was not confirmed
-Before=edgert-camera.service edgert-prompt.service
+Before={units}
 ConditionPathExists={root}/pending.json
 RequiresMountsFor={root}
 
@@ -49,6 +51,7 @@ class Service:
 
     def __init__(self, store, etc, systemctl, systemd_run, waits=True):
         self.store, self.etc, self.waits = store, etc, waits
+        self.var = os.path.join(os.path.dirname(os.path.abspath(etc)), "var")
         self.systemctl, self.systemd_run = systemctl, systemd_run
 
     def prepare(self):
@@ -81,15 +84,11 @@ class Service:
             self.control("try-restart", "--no-block", "systemd-journald.service", check=False)
         return spec.get("units", [])
 
-    def clean(self, unit):
-        """Stop a unit and delete what it kept in /var and /run."""
-        self.control("stop", unit, check=False)
-        self.control("clean", "--what=all", unit, check=False)
-
     def forget(self):
-        """Nothing of ours is left in /etc but the owner's own files. Returns: those."""
+        """Nothing of ours is left in /var, and in /etc nothing but the owner's own files. Returns: those."""
         self._unlink(self._unit(RECOVER))
         self.control("daemon-reload")
+        self._forget_state()
         own = os.path.join(self.etc, "edgert")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(own, "token"))
@@ -97,6 +96,15 @@ class Service:
         if os.path.isdir(own) and not left:
             os.rmdir(own)
         return [os.path.join(own, name) for name in left]
+
+    def _forget_state(self):
+        """Delete what units kept. `systemctl clean` does so for units of the current release alone."""
+        for folder in ("lib", "cache"):
+            for unit in UNITS:
+                path = os.path.join(self.var, folder, unit.removesuffix(".service"))
+                if os.path.islink(path):  # to private/, where a unit with a dynamic user has its folder
+                    os.unlink(path)
+                shutil.rmtree(os.path.join(self.var, folder, "private", os.path.basename(path)), ignore_errors=True)
 
     def _wanted(self, spec):
         """Path in /etc -> file of the release that it is."""
@@ -213,4 +221,4 @@ class Service:
 
 def recover_unit(root):
     """The text of the unit that recovers the installation in `root` at boot."""
-    return _RECOVER_UNIT.format(root=root, program=PROGRAM)
+    return _RECOVER_UNIT.format(root=root, program=PROGRAM, units=" ".join(UNITS))

@@ -73,7 +73,9 @@ def run(args):
 def _model(words, args):
     if words and (len(words) > 1 or args.here or args.host_file):
         return words.pop()
-    swallowed = f"; --camera took {args.camera!r}: put it last" if args.camera else ""
+    swallowed = f" (--camera took {args.camera!r}: put it last)" if args.camera else ""
+    if args.here:
+        raise InputError(f"no model is named: edgert deploy --here model.bin{swallowed}")
     raise InputError(f"no model is named, or no host: edgert deploy pi@raspberrypi.local model.bin{swallowed}")
 
 
@@ -108,6 +110,8 @@ def _one(action, name, model, args):
                 return _show_logs(host, args)
             words = ["--health", str(args.health)] if action == "rollback" else []
             answer = host.call(action, *words, heard=lambda line: _say(line["step"], line["text"]))
+            if action == "remove":
+                host.forget_program(every=True)
     return _show(action, name, answer, args)
 
 
@@ -149,7 +153,8 @@ def _show(action, name, answer, args):
     elif action == "status":
         _show_status(name, answer)
     elif action == "remove":
-        print(f"{name}: removed" + (f"; yours, and still there: {', '.join(answer['kept'])}" if answer["kept"] else ""))
+        done = "nothing is deployed there" if answer.get("nothing") else "removed"
+        print(f"{name}: {done}" + (f"; yours, and still there: {', '.join(answer['kept'])}" if answer["kept"] else ""))
     elif answer.get("dry_run"):
         print(f"{name}: {answer['to_send']:,} bytes would be sent")
     elif answer.get("unchanged"):

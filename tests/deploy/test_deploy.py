@@ -78,6 +78,28 @@ def test_a_first_model_that_fails_leaves_no_unit_and_one_that_does_not_runs(fres
     assert not fresh_board.leftovers()
 
 
+def test_a_dry_run_leaves_nothing_on_a_board(tmp_path):
+    board = FakeBoard(tmp_path / "board")
+    before = sorted(board.folder.rglob("*"))
+    answer, said = put(board, tmp_path, b"GOOD model", dry_run=True)
+    assert answer["to_send"] == len(b"GOOD model") + sum(path.stat().st_size for path in board.wheels.iterdir())
+    assert said == ["preflight", "transfer"]
+    assert sorted(board.folder.rglob("*")) == before
+
+
+def test_a_board_without_an_installation_has_nothing_to_roll_back_recover_or_remove(tmp_path):
+    board = FakeBoard(tmp_path / "board")
+    with board.host() as host:
+        host.send_program()
+        with pytest.raises(DeployError, match="nothing is deployed here"):
+            host.call("rollback")
+        assert host.call("recover")["undone"] is None
+        assert host.call("remove")["nothing"]
+        host.forget_program(every=True)
+    assert not board.root.exists()
+    assert list(board.home.iterdir()) == []
+
+
 def test_a_second_model_sends_only_the_model_and_keeps_the_first_to_go_back_to(board, tmp_path):
     before = board.running()
     answer, _ = put(board, tmp_path, b"GOOD second", dry_run=True)
