@@ -74,7 +74,7 @@ def test_install_says_that_python_is_too_old_or_missing(wheels, tmp_path):
     words, env = ["model.bin", "--wheels", wheels], {"PATH": str(tools)}
     assert "there is no python3: sudo apt install" in sh(DEPLOY / "install.sh", *words, env=env).stderr
     old = tools / "python3"
-    old.write_text('#!/bin/sh\ncase $1 in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac\n')
+    old.write_text("#!/bin/sh\ncase $1 in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac\n")
     old.chmod(0o755)
     assert "Python 3.9.2 is too old: 3.11 is needed" in sh(DEPLOY / "install.sh", *words, env=env).stderr
 
@@ -99,6 +99,7 @@ def test_uninstall_removes_all_but_the_owners_settings_and_those_when_told(tmp_p
     state.mkdir(parents=True)
     (state.parents[1] / state.name).symlink_to("private/edgert-camera")
     settings = board.etc / "edgert" / "camera.env"
+    settings.parent.mkdir()
     settings.write_text("EDGERT_OPTIONS=--fps 5\n")
     script = uninstaller(board)
     done = sh(script)
