@@ -124,7 +124,9 @@ class Service:
         if path.endswith(".service"):
             name = os.path.basename(path)
             self.control("stop", *self._no_wait(), name, check=False)
-            durable.link(None, self._unit(f"multi-user.target.wants/{name}"))
+            wanted = self._unit(f"multi-user.target.wants/{name}")
+            if os.path.islink(wanted):
+                durable.link(None, wanted)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
