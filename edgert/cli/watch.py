@@ -69,7 +69,7 @@ def run(args):
 
 def _serve(loop, where, what, camera, governor):
     from edgert.messages import say
-    from edgert.serve import page
+    from edgert.serve.web import page
 
     board = page.new_board(loop.watcher, loop.timings, what, camera, governor)
     loop.sinks.append(board.put)

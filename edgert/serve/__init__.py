@@ -1,1 +1,1 @@
-"""The live page: what a camera sees, over HTTP."""
+"""The service: a supervisor that keeps a worker and a camera going. What clients see is in web/."""

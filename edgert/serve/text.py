@@ -3,8 +3,8 @@
 import os
 from time import monotonic
 
-from edgert.serve.answers import Answerer
-from edgert.serve.metrics import Durations
+from edgert.serve.web.answers import Answerer
+from edgert.serve.web.metrics import Durations
 
 
 class Text:
@@ -51,7 +51,7 @@ class Text:
 
     def routes(self, path):
         """path: where its page is."""
-        from edgert.serve import openai, prompt
+        from edgert.serve.web import openai, prompt
 
         return [*openai.routes(self.answerer), *prompt.routes(self.answerer, path)]
 

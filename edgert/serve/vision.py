@@ -5,8 +5,8 @@ from time import monotonic
 from edgert.errors import EdgertError
 from edgert.governor import Governor
 from edgert.messages import say
-from edgert.serve.board import Board
-from edgert.serve.metrics import Durations
+from edgert.serve.web.board import Board
+from edgert.serve.web.metrics import Durations
 from edgert.sources.shared import Reader
 from edgert.stream import Timings, Watcher
 
@@ -72,7 +72,7 @@ class Vision:
         return self.check_s
 
     def routes(self):
-        from edgert.serve import page
+        from edgert.serve.web import page
 
         return page.routes(self.board)
 

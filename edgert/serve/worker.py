@@ -15,9 +15,9 @@ from edgert.format import reader
 from edgert.model import load
 from edgert.serve import events, settings, trial
 from edgert.serve.gate import Gate
-from edgert.serve.http import Server
 from edgert.serve.notes import Notes
 from edgert.serve.resources import Resources
+from edgert.serve.web.http import Server
 from edgert.sources import lifeline
 from edgert.sources.shared import FrameMemory
 
@@ -32,12 +32,12 @@ def main():
     to be proved first, the words of the settings. The last three descriptors: notes, lifeline, reports."""
     at = sys.argv.index("--")
     numbers = [int(word) for word in sys.argv[1:at]]
-    *counts, trial, words = *sys.argv[at + 1 : at + 5], sys.argv[at + 5 :]
+    *counts, proof, words = *sys.argv[at + 1 : at + 5], sys.argv[at + 5 :]
     sockets, frames, models, (notes, end, reports) = _split(numbers, [int(count) for count in counts])
     lifeline.hold(end)
     try:
         worker = Worker(settings.of_words(words), sockets, frames, models, Notes(notes), reports)
-        worker.run(trial == "trial")
+        worker.run(on_trial=proof == "trial")
         code = 0
     except EdgertError as error:
         code = error.exit_code
@@ -159,7 +159,7 @@ class Worker:
 
     def _application(self):
         """What is served over HTTP, an ASGI application."""
-        from edgert.serve import figures, guard, health, http
+        from edgert.serve.web import figures, guard, health, http
 
         routes = [*health.routes(self), *figures.routes(self)]
         if self.text is not None:

@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn")
 
 from text_server import TextServer, receive, until
 
-from edgert.serve import openai_request
+from edgert.serve.web import openai_request
 
 PLAY = {"model": "shakespeare", "prompt": "ROMEO:", "seed": 4, "max_tokens": 40}
 

@@ -15,8 +15,8 @@ pytest.importorskip("websockets")
 import edgert
 from edgert.cli.main import main
 from edgert.errors import InputError
-from edgert.serve import page
-from edgert.serve.board import Board
+from edgert.serve.web import page
+from edgert.serve.web.board import Board
 from edgert.sources.synthetic import Synthetic
 from edgert.stream import Timings, Watcher
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from edgert.monitor import Monitor
-from edgert.serve import metrics
+from edgert.serve.web import metrics
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "deploy" / "grafana" / "edgert.json"
 

@@ -11,7 +11,7 @@ pytest.importorskip("uvicorn")
 from browser import Browser
 from text_server import TextServer, until
 
-from edgert.serve import prompt
+from edgert.serve.web import prompt
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 from text_server import TextServer, receive, until
 
-from edgert.serve import prompt, wire
+from edgert.serve.web import prompt, wire
 
 streams = []  # one entry for each stream of more_routes() that still runs
 

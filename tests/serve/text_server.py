@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import edgert
-from edgert.serve import guard, openai, wire
-from edgert.serve.answers import Answerer
+from edgert.serve.web import guard, openai, wire
+from edgert.serve.web.answers import Answerer
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "models" / "shakespeare" / "shakespeare_int4.bin"
 

@@ -11,9 +11,9 @@ from importlib.resources import files
 
 from edgert.errors import InputError
 from edgert.optional import require
-from edgert.serve import wire
-from edgert.serve.board import Board
-from edgert.serve.guard import guarded
+from edgert.serve.web import wire
+from edgert.serve.web.board import Board
+from edgert.serve.web.guard import guarded
 
 MAX_BODY_BYTES = 1024
 POLL_S = 0.02  # how often a viewer looks for something new
@@ -42,7 +42,7 @@ def routes(board):
     from starlette.routing import Route, WebSocketRoute
 
     def static(name, kind):
-        content = (files("edgert.serve") / name).read_bytes()
+        content = (files("edgert.serve.web") / name).read_bytes()
 
         async def give(request):
             return Response(content, media_type=kind, headers=_HEADERS)

@@ -8,7 +8,7 @@ import socket
 from base64 import b64decode
 
 from edgert.errors import InputError
-from edgert.serve.wire import MAX_HEADER_BYTES
+from edgert.serve.web.wire import MAX_HEADER_BYTES
 
 MAX_TOKEN, LEAST_TOKEN = 512, 16
 _READING = ("GET", "HEAD")

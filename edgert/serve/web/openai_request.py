@@ -7,7 +7,7 @@ not know are refused too, as OpenAI does: a mistyped `max_token` that is passed 
 import json
 
 from edgert.errors import InputError
-from edgert.serve.answers import MAX_TOKENS
+from edgert.serve.web.answers import MAX_TOKENS
 from edgert.text.chat import check_messages
 from edgert.text.sampling import check_count, check_number
 from edgert.text.streaming import check_stops

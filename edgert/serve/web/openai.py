@@ -13,8 +13,8 @@ from os import urandom
 
 from edgert.errors import EdgertError, InputError
 from edgert.optional import require
-from edgert.serve.answers import Busy, Stopping
-from edgert.serve.openai_request import Request, field_of, parse
+from edgert.serve.web.answers import Busy, Stopping
+from edgert.serve.web.openai_request import Request, field_of, parse
 
 BODY_S = 20.0  # how long a client may take to send its request
 _DRAINED_BYTES = 1 << 24  # of a body that is too long: read, so that the client sees the answer, and thrown away

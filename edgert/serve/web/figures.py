@@ -17,7 +17,7 @@ def routes(worker):
 
     async def give(request):
         if not made:
-            from edgert.serve import metrics
+            from edgert.serve.web import metrics
 
             try:
                 made.extend(metrics.routes(lambda: state(worker)))

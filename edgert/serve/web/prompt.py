@@ -19,7 +19,7 @@ def routes(answerer, path="/prompt"):
     from starlette.routing import Route
 
     def static(where, name):
-        content = (files("edgert.serve") / name).read_bytes()
+        content = (files("edgert.serve.web") / name).read_bytes()
         kind = _KINDS[name.rpartition(".")[2]]
 
         async def give(request):

@@ -46,7 +46,7 @@ class Server:
     def _run(self):
         try:
             uvicorn = require("uvicorn", "serving")
-            from edgert.serve import wire
+            from edgert.serve.web import wire
 
             self._server = uvicorn.Server(wire.config(self._build(), timeout_graceful_shutdown=2))
             self._server.should_exit = self._leaves
