@@ -6,5 +6,10 @@ import sys
 def say(text):
     """Print `text` on stderr as one line."""
     words = " ".join(str(text).split())
-    if sys.stderr is not None:  # pythonw and daemons have none
-        print("edgert: " + "".join([letter if letter.isprintable() else "?" for letter in words]), file=sys.stderr)
+    line = "edgert: " + "".join([letter if letter.isprintable() else "?" for letter in words])
+    if sys.stderr is None:  # pythonw and daemons have none
+        return
+    try:
+        print(line, file=sys.stderr)
+    except OSError:  # a file on a full disk, or a pipe that nobody reads any more
+        return

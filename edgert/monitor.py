@@ -8,14 +8,18 @@ A record covers the time since the one before. What a machine does not tell is N
 everywhere. `Sampler` takes a record a second into a ring in memory and, if asked, into a file.
 """
 
+import json
 import os
 import threading
 import time
 from array import array
 from collections import deque
+from contextlib import suppress
+from io import FileIO, StringIO
 
 from edgert import machine
 from edgert.errors import InputError
+from edgert.messages import say
 
 FIELDS = {
     "time_s": "when the record was taken, seconds since 1970",
@@ -135,7 +139,7 @@ class Sampler:
     """Takes a record every `interval` seconds, as a context manager; the last one when it is left.
 
     path: a .jsonl or .csv file to write them to, as they come; None: only the ring of the last `keep` records. taken:
-    called with each record.
+    called with each record. log: the Log that is written to, or None; it may be set at any time.
     Raises: InputError for another suffix or an interval that is no positive number; OSError if the file cannot be made.
     """
 
@@ -145,9 +149,7 @@ class Sampler:
         self.monitor = monitor or Monitor()
         self.records = deque(maxlen=keep)
         self._interval, self._taken = interval, taken or (lambda record: None)
-        self._file = _open(path) if path is not None else None
-        self._as_csv = path is not None and os.fspath(path).endswith(".csv")
-        self._writer = None
+        self.log = Log(path) if path is not None else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="edgert-monitor", daemon=True)
 
@@ -162,8 +164,8 @@ class Sampler:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join()
-        if self._file:
-            self._file.close()
+        if self.log:
+            self.log.close()
 
     def _loop(self):
         stopped = False
@@ -174,28 +176,66 @@ class Sampler:
     def _sample(self):
         record = self.monitor.record()
         self.records.append(record)
-        if self._file:
-            self._write(record)
+        if self.log:
+            self.log.write(record)
         self._taken(record)
 
-    def _write(self, record):
-        if self._as_csv:
-            import csv
 
-            if self._writer is None:
-                self._writer = csv.DictWriter(self._file, record)
-                self._writer.writeheader()
-            self._writer.writerow(record)
-        else:
-            import json
+class Log:
+    """A resource log, .jsonl or .csv. append: go on behind what is there. trouble: why nothing is written, or None.
 
-            self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+    Each record is written whole or not at all. A disk that takes no more is said in one line, and ends the log alone.
+    Raises: InputError for another suffix; OSError if the file cannot be made.
+    """
 
+    def __init__(self, path, append=False):
+        check_log_name(path)
+        self.path, self.trouble, self._as_csv = os.fspath(path), None, os.fspath(path).endswith(".csv")
+        self._file = FileIO(path, "ab" if append else "wb")
+        self._has_header = self._size() > 0
 
-def _open(path):
-    check_log_name(path)
-    return open(path, "w", encoding="utf-8", newline="")
+    def write(self, record):
+        if self._file is None:
+            return
+        line = self._csv(record) if self._as_csv else json.dumps(record) + "\n"
+        try:
+            self._put(line.encode())
+        except OSError as error:
+            self.close()
+            self.trouble = f"{self.path}: {error.strerror}; no more records are written there"
+            say(self.trouble)
+
+    def close(self):
+        """May be called twice."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # a network's disk may say only now that it is full
+                file.close()
+
+    def _put(self, data):
+        end = self._size()
+        try:
+            written = self._file.write(data)
+            if written < len(data):  # the disk was full within the record; what is missing says why
+                self._file.write(data[written:])
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise
+
+    def _size(self):
+        return os.fstat(self._file.fileno()).st_size
+
+    def _csv(self, record):
+        import csv
+
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, record)
+        if not self._has_header:
+            writer.writeheader()
+            self._has_header = True
+        writer.writerow(record)
+        return text.getvalue()
 
 
 def check_log_name(path):
@@ -218,8 +258,6 @@ def read_log(path):
 
 
 def _json_records(file, path):
-    import json
-
     for number, line in enumerate(file, 1):
         try:
             record = json.loads(line)

@@ -31,7 +31,7 @@ ARROWS = {
     "edgert.messages": (),
     "edgert.machine": (),
     "edgert.plots": (),
-    "edgert.monitor": ("edgert.machine",),
+    "edgert.monitor": ("edgert.machine", "edgert.messages"),
     "edgert.tuned": ("edgert", "edgert.messages", "kernels.tiers", "kernels.cpu"),
     "edgert.session": ("edgert.plan", "edgert.format", "edgert.graph", "edgert.opset", "edgert.pages",
                        "edgert.text_limits", "edgert.threads", "edgert.tuned"),

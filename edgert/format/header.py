@@ -12,7 +12,9 @@
 All little-endian. The program starts at byte 96; the data segment follows it after zero padding and ends the file.
 """
 
+import os
 import struct
+from stat import S_ISREG
 from zlib import crc32
 
 from edgert.errors import ModelFormatError
@@ -26,7 +28,7 @@ except ImportError:
     except ImportError:
         from hashlib import sha256  # costs 9 ms and 4 MB: it loads OpenSSL
 
-__all__ = ["MAJOR", "MINOR", "PREFIX_BYTES", "Header", "align", "sha256"]
+__all__ = ["MAJOR", "MINOR", "PREFIX_BYTES", "Header", "align", "open_regular", "sha256"]
 
 MAGIC = b"\x89EDGRT\r\n"
 MAJOR, MINOR = 1, 0
@@ -47,6 +49,22 @@ def align(n, multiple=DATA_ALIGNMENT):
 def data_alignment(data_bytes):
     """Where a data segment of this size starts: on a page if the padding costs under 1/16 of it, else on 64 bytes."""
     return PAGE_ALIGNMENT if data_bytes >= PAGE_ALIGNED_FROM else DATA_ALIGNMENT
+
+
+def open_regular(path):
+    """(descriptor, status) of a model file, to read. A link to one is followed: what it leads to is what is judged.
+
+    Raises: ModelFormatError if it is a FIFO, a folder, a device; OSError, ValueError if it cannot be opened.
+    """
+    if not S_ISREG(os.stat(path).st_mode):  # merely opening a device can do harm: /dev/watchdog reboots
+        raise ModelFormatError("is not a regular file")
+    # O_NONBLOCK: should a FIFO have taken its place, open() would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ModelFormatError("is not a regular file")
+    return descriptor, status
 
 
 class Header(Record):

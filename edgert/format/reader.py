@@ -8,14 +8,13 @@ what was checked is what is used; the weights stay in the file and are mapped. E
 
 import mmap
 import os
-from stat import S_ISREG
 
 from edgert import graph as g
 from edgert import opset
 from edgert.errors import ModelFormatError
 from edgert.format import schema as s
 from edgert.format.flat import Flat
-from edgert.format.header import PREFIX_BYTES, Header, align, sha256
+from edgert.format.header import PREFIX_BYTES, Header, align, open_regular, sha256
 
 
 class LoadedModel(g.Record):
@@ -90,14 +89,8 @@ def _read_file(path):
 
 def _open(path):
     """(header, program, the padding after it, the whole file mapped)."""
-    if not S_ISREG(os.stat(path).st_mode):  # merely opening a device can do harm: /dev/watchdog reboots
-        raise ModelFormatError("is not a regular file")
-    # O_NONBLOCK: should a FIFO have taken its place, open() would wait for a writer.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    fd, status = open_regular(path)
     try:
-        status = os.fstat(fd)
-        if not S_ISREG(status.st_mode):
-            raise ModelFormatError("is not a regular file")
         header = Header.unpack(os.pread(fd, PREFIX_BYTES, 0), status.st_size)
         program = os.pread(fd, header.program_bytes, PREFIX_BYTES)
         padding = os.pread(fd, header.data_offset - PREFIX_BYTES - header.program_bytes, PREFIX_BYTES + len(program))

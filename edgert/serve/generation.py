@@ -1,15 +1,14 @@
 """What a worker is started with: settings and private copies of the model files.
 
 A worker maps its copy, so the file that was named may be replaced or cut short meanwhile: the worker goes on, and the
-next one that starts with the same generation gets the same bytes.
+next one that starts with the same generation gets the same bytes. Of a large file a copy would take too much memory:
+there `changed` tells that somebody wrote into it.
 """
 
-import errno
 import os
-from stat import S_ISREG
 
 from edgert.errors import ModelFormatError
-from edgert.format.header import sha256
+from edgert.format.header import open_regular, sha256
 
 IN_MEMORY_BYTES = 16 << 20  # larger files are not copied: their descriptor keeps the file that was there
 _PIECE = 1 << 20
@@ -22,23 +21,52 @@ class Copy:
     """
 
     def __init__(self, path):
-        self.path = path
+        self.path, self.descriptor = path, -1
         try:
-            self.descriptor, self.size, self.digest = _copied(path)
-        except OSError as error:
-            raise ModelFormatError(f"{path}: cannot be read: {error.strerror}") from error
+            self._open()
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{path}: {error}") from None
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ModelFormatError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
     def pieces(self):
         """Its bytes, piece by piece."""
-        at = 0
-        while piece := os.pread(self.descriptor, _PIECE, at):
-            yield piece
-            at += len(piece)
+        yield from _pieces(self.descriptor, self.size)
+
+    @property
+    def changed(self):
+        """Whether somebody wrote into the file, or cut it short, since it was read: `digest` is not what is mapped.
+
+        One that was deleted or replaced by a rename is still there for whoever has it open.
+        """
+        return self.descriptor >= 0 and self._stamp() != self._as_read
 
     def close(self):
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+    def _open(self):
+        self.descriptor, status = open_regular(self.path)
+        self.size, digest = status.st_size, sha256()
+        target = os.memfd_create("edgert-model", os.MFD_CLOEXEC) if self.size <= IN_MEMORY_BYTES else -1
+        self._as_read = self._stamp()  # before it is read: what is written meanwhile shows
+        try:
+            for piece in self.pieces():
+                digest.update(piece)
+                while target >= 0 and piece:
+                    piece = piece[os.write(target, piece) :]
+        finally:
+            if target >= 0:
+                os.close(self.descriptor)
+                self.descriptor = target
+                self._as_read = self._stamp()
+        self.digest = digest.hexdigest()
+
+    def _stamp(self):
+        status = os.fstat(self.descriptor)
+        return status.st_size, status.st_mtime_ns
 
 
 class Generation:
@@ -59,32 +87,18 @@ class Generation:
         """For people."""
         return " and ".join([copy.path for copy in self.copies])
 
+    @property
+    def changed(self):
+        """Paths of the files that somebody wrote into since they were read."""
+        return [copy.path for copy in self.copies if copy.changed]
+
     def close(self):
         for copy in self.copies:
             copy.close()
 
 
-def _copied(path):
-    """(descriptor, size, digest) of a private copy in memory, or of the file itself where it is large."""
-    source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    status = os.fstat(source)
-    if not S_ISREG(status.st_mode):
-        os.close(source)
-        raise OSError(errno.EINVAL, "is not a regular file")
-    small = status.st_size <= IN_MEMORY_BYTES
-    target = os.memfd_create("edgert-model", os.MFD_CLOEXEC) if small else -1
-    digest, size = sha256(), 0
-    try:
-        while size < status.st_size and (piece := os.pread(source, _PIECE, size)):
-            digest.update(piece)
-            size += len(piece)
-            while small and piece:
-                piece = piece[os.write(target, piece) :]
-    except OSError:
-        os.close(source)
-        if small:
-            os.close(target)
-        raise
-    if small:
-        os.close(source)
-    return (target if small else source), size, digest.hexdigest()
+def _pieces(descriptor, size):
+    at = 0
+    while at < size and (piece := os.pread(descriptor, min(_PIECE, size - at), at)):
+        yield piece
+        at += len(piece)

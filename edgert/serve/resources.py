@@ -3,7 +3,7 @@
 import os
 
 from edgert.messages import say
-from edgert.monitor import Monitor, Sampler
+from edgert.monitor import Log, Monitor, Sampler, check_log_name
 
 LINE_EVERY = 60
 
@@ -37,15 +37,36 @@ class Resources:
     """Records of the service that `worker` belongs to, once started: the last ten minutes, newest last."""
 
     def __init__(self, worker):
-        self._worker, self._count = worker, 0
-        self._sampler = None
+        self._worker, self._count, self._path = worker, 0, worker.asked.get("log_resources")
+        self._sampler = self._trouble = None
 
     def start(self):
-        """Begin to take records; into a file too where the settings name one. Raises: InputError for its name."""
+        """Begin to take records. Raises: InputError if the settings name a file that can be no log."""
+        if self._path is not None:
+            check_log_name(self._path)
         notes = self._worker.notes
         family = Family(lambda: [pid for pid in (os.getppid(), os.getpid(), notes.camera_pid) if pid])
-        self._sampler = Sampler(self._worker.asked.get("log_resources"), monitor=family, taken=self._taken)
+        self._sampler = Sampler(monitor=family, taken=self._taken)
         self._sampler.__enter__()
+
+    def write(self):
+        """From now on into the file that the settings name too, behind what the worker before this one wrote.
+
+        A disk that takes nothing is no reason not to answer: `reasons` says so.
+        """
+        if self._path is None:
+            return
+        try:
+            self._sampler.log = Log(self._path, append=True)
+        except OSError as error:
+            self._trouble = f"{self._path}: {error.strerror}; no records are written there"
+            say(self._trouble)
+
+    def reasons(self):
+        """What is not as it should be, in words."""
+        log = self._sampler.log
+        trouble = self._trouble if log is None else log.trouble
+        return [] if trouble is None else [f"resource log: {trouble}"]
 
     def answered(self, elapsed_ns):
         """One more answer, to a frame or a prompt, which took this long."""

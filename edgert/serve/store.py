@@ -3,10 +3,12 @@
 With a folder both outlive the service; it is written to when a model proves itself or fails, and at no other time.
 """
 
+import errno
 import os
 from contextlib import suppress
 
 from edgert.errors import ModelFormatError
+from edgert.format.header import sha256
 from edgert.messages import say
 from edgert.serve.generation import Generation
 
@@ -39,11 +41,12 @@ class Store:
 
     def keep(self, generation):
         """This generation proved itself: its models are the last good ones."""
-        before = self.last_good(generation.settings)
-        if self.folder is None or (before is not None and before.digest == generation.digest):
+        before = self.same(generation)
+        if before is not None:
+            before.close()
             return
         for number, copy in enumerate(generation.copies):
-            if not self._write(f"good{number}.bin", copy.pieces()):
+            if not self._write(f"good{number}.bin", copy.pieces(), copy.digest):
                 return
 
     def last_good(self, settings):
@@ -56,6 +59,14 @@ class Store:
         except ModelFormatError:
             return None
 
+    def same(self, generation):
+        """The last good generation if it is this one, byte by byte, in files that are ours; else None."""
+        kept = self.last_good(generation.settings)
+        if kept is not None and kept.digest != generation.digest:
+            kept.close()
+            return None
+        return kept
+
     def _good(self, number):
         return os.path.join(self.folder, f"good{number}.bin")
 
@@ -67,18 +78,23 @@ class Store:
                 digest, _, text = line.strip().partition(" ")
                 self._bad[digest] = text
 
-    def _write(self, name, pieces):
-        """Write a file of the folder, whole or not at all. Returns: whether it was written; a full disk is no reason to
-        stop serving."""
+    def _write(self, name, pieces, digest=None):
+        """Write a file of the folder, whole or not at all; only with this SHA-256, where one is given.
+
+        Returns: whether it was written; a full disk is no reason to stop serving.
+        """
         if self.folder is None:
             return False
-        path = os.path.join(self.folder, name)
+        path, written = os.path.join(self.folder, name), sha256()
         try:
             with open(f"{path}.new", "wb") as file:
                 for piece in pieces:
                     file.write(piece)
+                    written.update(piece)
                 file.flush()
                 os.fsync(file.fileno())
+            if digest not in (None, written.hexdigest()):
+                raise OSError(errno.ESTALE, "what is to be kept was changed meanwhile")
             os.replace(f"{path}.new", path)
         except OSError as error:
             say(f"{path}: {error.strerror}; serving goes on")

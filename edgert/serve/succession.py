@@ -5,6 +5,7 @@ one asked to finish, and the new one takes over. One that fails is refused and t
 while it proves itself is taken back.
 """
 
+from contextlib import suppress
 from time import monotonic, sleep
 
 from edgert.errors import EdgertError, ModelFormatError
@@ -14,6 +15,7 @@ from edgert.serve.generation import Generation
 TRIAL_S = 25.0  # for a new worker to become ready beside another
 FIRST_TRIAL_S = 60.0  # for the first one
 PROVING_S = 10.0  # in charge and without a fault for so long, it is good
+LOOK_S = 1.0  # between two looks whether somebody wrote into a model file
 DRAIN_S = 4.0  # for the old one to finish what it answers
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
@@ -37,10 +39,12 @@ class Succession:
         self._start, self._notes, self._store = start, notes, store
         self.worker = self.generation = self._candidate = self._next = self._good = None
         self.served, self._proven, self._answered, self._dying = False, True, False, []
-        self._due = self._pause_s = self._drain_ends = 0.0
+        self._due = self._pause_s = self._drain_ends = self._next_look = 0.0
+        self._wanted, self._look_s = None, LOOK_S
 
     def first(self, settings):
         """Try the first generation; where its models cannot even be read, the last good one. Raises: NothingServes."""
+        self._wanted = settings
         try:
             self.propose(Generation(settings))
         except ModelFormatError as error:
@@ -56,7 +60,7 @@ class Succession:
         if self._candidate is not None:
             say(f"{self._next.name}: a newer one was asked for")
             self._drop_candidate()
-        self._next, now = generation, monotonic()
+        self._next, self._wanted, now = generation, generation.settings, monotonic()
         if why is not None:
             self._refuse(f"it failed before: {why}", 1, remember=False)
             return
@@ -72,6 +76,10 @@ class Succession:
         self._dying = [worker for worker in self._dying if not worker.has_ended()]
         if self._candidate is not None:
             self._look_after_candidate(now, elapsed_s)
+        if self.generation is not None and now >= self._next_look:
+            self._next_look = now + self._look_s
+            if self.generation.changed:
+                self._is_changed(now)
         worker = self.worker
         if worker is None:
             if self.generation is not None and now >= self._due and not (self._candidate and self._candidate.ready):
@@ -87,7 +95,7 @@ class Succession:
             self._answered = True
             if not self._proven and now > self._proves_until:
                 self._is_proven()
-        return gave
+        return gave and self.worker is not None  # it may have ended with its last words
 
     def stop(self, seconds):
         """End all: the worker in charge may finish what it answers, for so long; one on trial is killed."""
@@ -106,7 +114,7 @@ class Succession:
         if candidate.code is not None:
             self._candidate = None
             code = candidate.failure[0] if candidate.failure else 1
-            self._refuse(candidate.how_it_ended(), code, candidate.is_unfit)
+            self._refuse(candidate.how_it_ended(), code, candidate.is_unfit and not self._next.changed)
         elif not candidate.ready and now > self._trial_ends:
             self._drop_candidate()
             self._refuse("too slow: it was not ready in time", 1)
@@ -125,7 +133,7 @@ class Succession:
             self.generation.close()
         self.worker, self.generation, self.served = self._candidate, self._next, True
         self._candidate = self._next = None
-        self._proven, self._answered, self._proves_until = False, False, now + PROVING_S
+        self._proven, self._answered, self._proves_until, self._look_s = False, False, now + PROVING_S, LOOK_S
         if not first:
             self._notes.text = ""
             say(f"{self.generation.name}: took over")
@@ -140,7 +148,39 @@ class Succession:
         self._set_good(self.generation)
         self._store.keep(self.generation)
 
+    def _is_changed(self, now):
+        """Somebody wrote into a file that the worker in charge maps: it may give wrong answers, or die.
+
+        The store's copy of the same bytes serves at once. Where there is none, the file is tried as it is now: that
+        takes over if it is whole and right.
+        """
+        what = f"model: {' and '.join(self.generation.changed)} was changed while it served"
+        kept = self._store.same(self.generation)
+        if kept is not None:
+            self._tell(f"{what}; the copy of it in {self._store.folder} serves")
+            self._replace(kept)
+        elif self._candidate is None:
+            if self._look_s == LOOK_S:
+                self._tell(f"{what}, and no copy of it was kept; the file is tried again and again")
+            self._look_s = min(2 * self._look_s, LONGEST_PAUSE_S)
+            with suppress(ModelFormatError):
+                self.propose(Generation(self._wanted))
+
+    def _replace(self, generation):
+        """In the place of the generation in charge another one of the same bytes, from now on."""
+        before, self.generation = self.generation, generation
+        if self._good is before:
+            self._good = generation
+        before.close()
+        if self.worker is not None and self.worker.kill():
+            self._proven = True  # its end is not the model's fault
+
     def _begin(self, now):
+        if self.generation.changed:
+            self._is_changed(now)
+        if self.generation.changed:
+            self._pause(now, "its model file was changed while it served")
+            return
         try:
             self.worker = self._start(self.generation, False)
         except OSError as error:  # no memory, no more processes: it may be better later
@@ -174,7 +214,7 @@ class Succession:
     def _go_back(self, worker, why):
         """From a generation on probation to the last good one."""
         self._tell_refusal(self.generation.name, why)
-        if worker.is_unfit:
+        if worker.is_unfit and not self.generation.changed:
             self._store.remember_bad(self.generation, why)
         self.generation.close()
         self.generation, self._proven, self._answered, self._due = self._good, True, True, 0.0
@@ -183,7 +223,7 @@ class Succession:
     def _refuse(self, why, exit_code, remember=True):
         """The next generation will not be: who is in charge goes on, or the last good one of an earlier run begins."""
         refused, self._next = self._next, None
-        if self.generation is not None:
+        if self.generation is not None and not self.generation.changed:
             self._tell_refusal(refused.name, why)
         if remember:
             self._store.remember_bad(refused, why)
@@ -200,9 +240,12 @@ class Succession:
         self.generation = self._good = good
 
     def _tell_refusal(self, name, why):
-        why = why.removeprefix(f"{name}: ")
-        self._notes.text = f"model: {name} was refused, the last good one serves: {why}"
-        say(f"{name}: refused, the last good one serves: {why}")
+        self._tell(f"model: {name} was refused, the last good one serves: {why.removeprefix(f'{name}: ')}")
+
+    def _tell(self, text):
+        """In /health and in the journal."""
+        self._notes.text = text
+        say(text)
 
     def _drop_candidate(self):
         self._candidate.kill()

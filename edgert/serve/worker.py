@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from time import monotonic
 
 from edgert.errors import EdgertError, ModelFormatError
@@ -48,11 +49,13 @@ def main():
     except Exception as error:
         import traceback
 
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         code = 1
         _write(reports, f"failed {code} {type(error).__name__}: {error}")
     # Not through Python's own end: threads that compute or write to a slow client would be waited for.
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -104,6 +107,7 @@ class Worker:
             self.pause(0.02)
             if self.stopping:
                 return
+        self.resources.write()
         if self.asked.get("mqtt"):
             self.events = events.Events(self.asked["mqtt"], self)
         self._server = Server(self._application, self._sockets)

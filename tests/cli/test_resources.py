@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 import threading
 
 import pytest
@@ -107,6 +108,40 @@ def test_a_log_reads_back_as_it_was_taken(tmp_path, suffix):
     assert sum(record["answers"] for record in records) == 1
     assert max(record["latency_p50_ms"] or 0 for record in records) == 3.0
     assert records[0]["time_s"] == sampler.records[0]["time_s"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_full_disk_ends_the_log_and_nothing_else(tmp_path, suffix, capsys):
+    path = tmp_path / f"log{suffix}"
+    path.symlink_to("/dev/full")
+    with monitor.Sampler(path, interval=60) as sampler:
+        sampler._sample()
+        sampler._sample()
+        assert sampler.log.trouble == f"{path}: No space left on device; no more records are written there"
+    assert len(sampler.records) == 3
+    assert capsys.readouterr().err.count("No space left") == 1
+
+
+def test_a_record_that_does_not_fit_leaves_no_half_line(tmp_path, capsys):
+    log = monitor.Log(tmp_path / "log.jsonl")
+    log.write({"time_s": 1})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))  # as a disk with room for 20 bytes
+    try:
+        log.write({"time_s": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert "File too large; no more records" in log.trouble
+    assert monitor.read_log(tmp_path / "log.jsonl") == [{"time_s": 1}]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_log_may_go_on_behind_an_earlier_one(tmp_path, suffix):
+    path = tmp_path / f"log{suffix}"
+    for time_s in (1, 2):
+        log = monitor.Log(path, append=True)
+        log.write({"time_s": time_s})
+        log.close()
+    assert [record["time_s"] for record in monitor.read_log(path)] == [1, 2]
 
 
 def test_the_ring_forgets_the_oldest():

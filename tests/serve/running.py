@@ -14,7 +14,7 @@ from contextlib import suppress
 class Service:
     """`edgert serve WORDS...` on a free port. told: the lines that a service manager got. Leave it with close()."""
 
-    def __init__(self, folder, *words, port=None, watchdog_s=None):
+    def __init__(self, folder, *words, port=None, watchdog_s=None, log=None):
         self.path = str(folder / "notify")
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(self.path)
@@ -25,7 +25,7 @@ class Service:
         if watchdog_s:
             environ["WATCHDOG_USEC"] = str(int(1e6 * watchdog_s))
         command = [sys.executable, "-m", "edgert", "serve", *map(str, words), "--port", str(self.port)]
-        self.log = folder / "log"
+        self.log = log or folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environ, stderr=log, start_new_session=True)
         self.pid = self.process.pid

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 
+import numpy as np
 import pytest
 import tiny
 
@@ -13,7 +15,7 @@ from running import Service
 
 from edgert.errors import ModelFormatError
 from edgert.format import writer
-from edgert.graph import Metadata
+from edgert.graph import Metadata, Preprocess
 from edgert.model import load
 from edgert.serve import trial
 
@@ -93,6 +95,54 @@ def test_a_model_that_is_cut_short_while_it_serves_harms_nobody(running):
     os.kill(before["worker"], signal.SIGKILL)
     running.until(lambda: running.parts().get("worker", before["worker"]) != before["worker"])
     running.until(lambda: (running.health().get("seconds_since_answer") or 9) < 0.5)
+
+
+def large_classifier():
+    """Picture (1, 64, 64, 3) int8 -> linear -> 1,400 scores: 17 MB of weights, too many for a copy in memory."""
+    b = tiny.GraphBuilder("large")
+    weight = np.random.default_rng(0).integers(-8, 8, (1400, 64 * 64 * 3)).astype(np.int8)
+    b.tensor("image", "int8", (1, 64, 64, 3), 1 / 255, -128)
+    b.tensor("flat", "int8", (1, 64 * 64 * 3), 1 / 255, -128)
+    b.tensor("weight", "int8", weight.shape, [1 / 64] * 1400, data=weight, axis=0)
+    b.tensor("logits", "int8", (1, 1400), 1.0, 0)
+    b.tensor("scores", "int8", (1, 1400), 1 / 256, -128)
+    b.node("reshape", "image", "flat")
+    b.node("linear", ["flat", "weight"], "logits")
+    b.node("softmax", "logits", "scores", beta=1.0)
+    labels, preprocess = tuple(map(str, range(1400))), Preprocess("RGB", "stretch", (0.0,), (255.0,))
+    return b.graph(["image"], ["scores"], Metadata("classify", labels, preprocess))
+
+
+@pytest.mark.parametrize("tier", ["reference", pytest.param(None, marks=pytest.mark.faults)])
+def test_a_large_model_that_is_cut_short_while_it_serves_goes_on_from_its_copy(tmp_path, monkeypatch, tier):
+    """The reference has its weights in the mapped file, so that the kernel ends it; the others have packed them."""
+    if tier:
+        monkeypatch.setenv("EDGERT_TIER", tier)
+    model = tmp_path / "large.bin"
+    writer.write(large_classifier(), model)
+    service = Service(tmp_path, model, "--camera", CAMERA, "--state", tmp_path / "state").until_ready()
+    kept = tmp_path / "state" / "good0.bin"
+    service.until(kept.exists)  # after ten seconds it is good
+    before = service.until(service.health)
+    with open(model, "r+b") as file:
+        file.truncate(1 << 20)
+    cut = time.monotonic()
+    health = service.until(lambda: served_from(service, kept))
+    print(f"answers again {time.monotonic() - cut:.2f} s after the file was cut short")
+    assert time.monotonic() - cut < 4
+    assert health["status"] == "degraded"
+    assert "large.bin was changed while it served" in str(health["reasons"])
+    assert health["worker_restarts"] >= 1
+    assert ("died of signal 7" in service.said()) == (tier == "reference")
+    assert health["models"][0]["sha256"] == before["models"][0]["sha256"]
+    assert service.stop()[0] == 0
+    service.close()
+
+
+def served_from(service, path):
+    health = service.health()
+    answered = health and (health["seconds_since_answer"] or 9) < 0.5
+    return health if answered and health["models"][0]["file"] == str(path) else None
 
 
 def test_settings_that_are_wrong_leave_all_as_it_was(running):

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +138,47 @@ def test_the_records_of_the_last_minutes_are_lines_that_plot_reads(service, tmp_
     [record, *_] = read_log(log)
     assert record["rss_mb"] > 20  # of all processes
     assert record["threads"] >= 3
+
+
+def test_a_disk_that_is_full_takes_no_records_and_answers_go_on(service, model_files, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.symlink_to("/dev/full")
+    running = service(model_files / "cells.bin", "--log-resources", log)
+    health = running.until(lambda: running.health() if "resource log" in str(running.health().get("reasons")) else None)
+    assert health["status"] == "degraded"
+    assert f"{log}: No space left on device" in health["reasons"][0]
+    log.unlink()
+    log.symlink_to("/proc/none/log.jsonl")  # not even a worker that starts needs it
+    before = running.parts()["worker"]
+    os.kill(before, signal.SIGKILL)
+    running.until(lambda: running.parts().get("worker", before) != before)
+    health = running.until(lambda: running.health() if "No such file" in str(running.health().get("reasons")) else None)
+    running.until(lambda: (running.health().get("seconds_since_answer") or 9) < 0.5)
+    assert running.said().count("No space left") == 1
+    assert running.stop()[0] == 0
+
+
+def test_messages_that_cannot_be_written_stop_nothing(service):
+    running = service(log=Path("/dev/full"))
+    before = running.parts()["worker"]
+    os.kill(before, signal.SIGKILL)
+    running.until(lambda: running.parts().get("worker", before) != before)
+    running.until(lambda: (running.health().get("seconds_since_answer") or 9) < 0.5)
+    assert running.stop()[0] == 0
+
+
+def test_the_log_of_a_worker_goes_on_behind_that_of_the_one_before(service, model_files, tmp_path):
+    from edgert.monitor import read_log
+
+    log = tmp_path / "log.csv"
+    running = service(model_files / "cells.bin", "--log-resources", log)
+    running.until(lambda: log.exists() and log.read_bytes().count(b"\n") > 1)
+    os.kill(running.parts()["worker"], signal.SIGKILL)
+    count = log.read_bytes().count(b"\n")
+    running.until(lambda: log.read_bytes().count(b"\n") > count + 1)
+    times = [record["time_s"] for record in read_log(log)]
+    assert times == sorted(times)
+    assert len(times) == log.read_bytes().count(b"\n") - 1
 
 
 def test_a_broker_that_is_away_is_told_and_costs_nothing(service):

@@ -14,6 +14,7 @@ def health(worker):
     A camera's service answers frames; one for prompts alone answers a question of its own where nobody else asks.
     """
     reasons = [reason for part in worker.parts for reason in part.reasons()]
+    reasons += worker.resources.reasons()
     if worker.events is not None:
         reasons += worker.events.reasons()
     if worker.notes.text:

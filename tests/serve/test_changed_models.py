@@ -1,0 +1,97 @@
+"""A model file is written into, cut short, replaced or deleted while it serves; played with workers of words."""
+
+import os
+
+import pytest
+from play import Play
+
+from edgert.errors import ModelFormatError
+from edgert.serve import generation, succession
+from edgert.serve.generation import Copy, Generation
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Every model is too large to be copied into memory."""
+    monkeypatch.setattr(generation, "IN_MEMORY_BYTES", 0)
+
+
+def overwrite(path, content):
+    with open(path, "r+b") as file:
+        file.truncate(0)
+        file.write(content)
+
+
+def test_a_large_model_that_is_cut_short_is_served_from_the_kept_copy(play, large):
+    play.begin()
+    overwrite(play.folder / "first.bin", b"")
+    play.pass_time(1.1, 0.1, 0.1)
+    assert (play.workers[0].code, play.serving, play.notes.restarts) == (-9, "first", 1)
+    assert play.workers[-1].generation.settings["model"] == [str(play.folder / "state" / "good0.bin")]
+    assert "first.bin was changed while it served; the copy of it in" in play.notes.text
+    play.workers[-1].serves().dies(-7)  # and again, whatever it died of
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "first"
+    play.propose("second").serves()
+    play.pass_time(0.1)
+    play.succession.worker.dies(0)
+    play.pass_time(0.1, 0.1)
+    assert (play.serving, play.notes.text) == ("second", "")
+
+
+def test_a_large_model_that_is_cut_short_without_a_copy_is_taken_again_when_it_is_whole(tmp_path, monkeypatch, large):
+    play = Play(tmp_path)
+    monkeypatch.setattr(succession, "monotonic", lambda: play.now)
+    play.begin()
+    overwrite(play.folder / "first.bin", b"half")
+    play.workers[0].dies(-7)
+    play.pass_time(0.1, 0.1)
+    assert play.succession.worker is None
+    assert "no copy of it was kept" in play.notes.text
+    play.workers[-1].dies(3, (3, "half a file"))
+    play.pass_time(0.1, 5, 5)
+    overwrite(play.folder / "first.bin", b"whole again")
+    play.pass_time(30, 30)
+    play.workers[-1].serves()
+    play.pass_time(0.1, 0.1)
+    assert (play.serving, play.notes.text) == ("whole again", "")
+
+
+def test_what_died_of_a_changed_file_is_not_remembered_as_bad(play, large):
+    play.begin()
+    second = play.propose("second").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    overwrite(play.folder / "second.bin", b"")
+    second.dies(-7)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "first"
+    assert play.store.why_bad(Generation(play.settings("second"))) is None
+
+
+def test_a_large_model_that_was_replaced_or_deleted_is_still_there(play, large):
+    play.begin()
+    os.replace(play.folder / "first.bin", play.folder / "other.bin")
+    play.pass_time(1.1, 1.1)
+    (play.folder / "other.bin").unlink()
+    play.pass_time(1.1, 1.1)
+    assert (play.serving, play.notes.text, len(play.workers)) == ("first", "", 1)
+
+
+def test_a_file_that_changes_while_it_is_kept_is_not_kept(play, large, capsys):
+    changed = Generation(play.settings("first"))
+    overwrite(play.folder / "first.bin", b"other")
+    play.store.keep(changed)
+    assert "changed meanwhile" in capsys.readouterr().err
+    assert os.listdir(play.folder / "state") == []
+
+
+def test_a_device_is_not_even_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    os.symlink(tmp_path / "loop", tmp_path / "loop")
+    for path in ("/dev/zero", tmp_path / "fifo", tmp_path, tmp_path / "loop", tmp_path / "none", "a\0b"):
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(ModelFormatError):
+            Copy(os.fspath(path))
+        assert len(os.listdir("/proc/self/fd")) == before
