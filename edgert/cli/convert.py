@@ -1,5 +1,6 @@
 """`edgert convert`: a model of another format in, one edgert model file out."""
 
+import argparse
 import sys
 
 EXAMPLE = """
@@ -65,10 +66,11 @@ def run(args):
 
     if os.path.exists(args.output) and os.path.exists(args.source) and os.path.samefile(args.source, args.output):
         raise InputError(f"{args.output} is the model to convert: the result would replace it")
+    output = writer.place(args.output)  # before the work, which may take minutes
     names = ("name", "labels", "task", "mean", "std", "channels", "resize", "head", "score", "iou")
     names += ("weights", "kv", "context", "tokenizer")
     options = {name: getattr(args, name) for name in names}
-    options["folder"] = os.path.dirname(os.path.realpath(args.output))
+    options["folder"] = os.path.dirname(output)
     graph, draft = convert.load(args.source, shapes=dict(map(_shape, args.shape)), **options)
     record = None
     if args.calibrate and graph.metadata.task == "generate":
@@ -122,7 +124,7 @@ def _progress():
 
 def _positive(text):
     if not text.isascii() or not text.isdigit() or not int(text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
 
@@ -136,7 +138,10 @@ def _size(path):
 
 
 def _numbers(text):
-    return tuple([float(part) for part in text.split(",")])
+    try:
+        return tuple([float(part) for part in text.split(",")])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor R,G,B") from None
 
 
 def _shape(text):

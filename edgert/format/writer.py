@@ -24,9 +24,7 @@ def write(graph, path):
     Constants go one at a time, so a graph whose constants are mapped from a file may be larger than memory.
     Raises: ModelFormatError if the graph does not pass `opset.validate`; InputError if `path` is no place for a file.
     """
-    path = os.path.realpath(os.fspath(path))
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError(f"{path} is not a regular file")
+    path = place(path)
     graph, front = _front(graph)
     directory, name = os.path.split(path)
     sibling = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
@@ -43,6 +41,16 @@ def write(graph, path):
         os.unlink(sibling)
         raise
     _sync_directory(directory)
+
+
+def place(path):
+    """`path` without links, where a file can be. Raises: InputError."""
+    path = os.path.realpath(os.fspath(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path} is not a regular file")
+    if not os.path.isdir(os.path.dirname(path)):
+        raise InputError(f"{path}: there is no folder {os.path.dirname(path)}")
+    return path
 
 
 def to_bytes(graph):

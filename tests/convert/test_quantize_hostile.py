@@ -141,6 +141,21 @@ def test_the_command_quantises_with_a_folder_of_pictures(float_model, colour_pic
     assert json.loads(capsys.readouterr().out)["quantised"]["settings"]["observer"] == "mse"
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-o", "nowhere/model.bin"], "there is no folder"),
+        (["--samples", "0"], "'0' is no whole number above 0"),
+        (["--mean", "grey"], "'grey' is neither a number nor R,G,B"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_an_option(options, words, float_model, capsys, monkeypatch):
+    monkeypatch.chdir(float_model.parent)
+    assert main(["convert", str(float_model), "-o", "model.bin", *options]) in (1, 2)
+    assert words in capsys.readouterr().err
+    assert [path.name for path in float_model.parent.iterdir()] == ["model.tflite"]
+
+
 @pytest.mark.parametrize("options", [["--calibrate", "absent"], ["--observer", "kl"]])
 def test_the_command_leaves_no_file_behind_when_it_fails(float_model, options, capsys):
     out = float_model.with_name("model.bin")

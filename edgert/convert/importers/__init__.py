@@ -8,11 +8,13 @@ from edgert.errors import ConversionError
 
 MAX_FILE_BYTES = 2**33
 
+_EXPORT = "which may run anything when it is read (a PyTorch module is exported by torch.export.save as .pt2)"
+
 # What is recognised, to be refused by its name: (the file's first bytes, what it is)
 _FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "a Keras HDF5 file, which is not supported"),
     (b"PK\x03\x04", "a zip archive (NumPy or Keras v3), which is not supported"),
-    (b"\x80\x02", "a Python pickle, which is not supported"),
+    *[(b"\x80" + bytes([protocol]), f"a Python pickle, {_EXPORT}") for protocol in range(2, 6)],
     (b"\x89EDGRT\r\n", "an edgert model: it is converted already"),
 )
 _BY_SUFFIX = {
