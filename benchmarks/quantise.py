@@ -227,7 +227,9 @@ def onnx_runtime(path, graph, data):
     names = [graph.tensors[i].name for i in graph.outputs]
     given = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in given)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: weights that are inputs too are warned of one by one
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     source, rows = session.get_inputs()[0].name, []
     for (x,) in data:
         outputs = session.run(names, {source: np.ascontiguousarray(x.transpose(0, 3, 1, 2))})
