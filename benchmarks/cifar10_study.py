@@ -6,8 +6,6 @@ Needs the checkpoints of models/cifar10/train.py. Stages: distillation (the 250 
 its place), quantisation, compiled kernels, kept answers. Beside it, in the same turns: both networks in ONNX Runtime.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -15,11 +13,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import study
 import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # at the end: an installed edgert comes first
 
-from edgert.convert import from_torch, optimize, report
+from edgert.convert import from_torch, optimize
 from models.cifar10.model import Network
 from models.common import data
 
@@ -63,22 +62,13 @@ def peers(folder, networks):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__)
     parser.add_argument("--build", type=Path, default=BUILD, help="folder of the checkpoints")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the record here")
-    parser.add_argument("--report", type=Path, metavar="FILE", help=".md or .html to write")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each variant (5)")
     args = parser.parse_args()
     if not os.environ.get("EDGERT_DATA"):
         parser.error("set EDGERT_DATA to the data folder")
     torch.set_num_threads(1)
-    record = run(args)
-    if args.json:
-        args.json.write_text(json.dumps(record) + "\n")
-    if args.report:
-        report.write(record, args.report)
-    for verdict in record["verdicts"]:
-        print(verdict)
+    study.keep(run(args), args)
     return 0
 
 

@@ -18,6 +18,7 @@ from statistics import geometric_mean, median
 from peer_report import markdown
 from peer_worker import RUNTIMES, files
 from record import machine_record
+from turns import Worker
 
 HERE = Path(__file__).resolve().parent
 MODELS = {
@@ -154,37 +155,16 @@ def tune(folder, name, threads, cores):
     return json.loads(done.stdout) | {"model": name}
 
 
-class Worker:
-    """A process that waits for its turn."""
-
-    def __init__(self, runtime, folder, name, threads, cores):
-        pinned = ",".join(map(str, cores[:threads]))
-        cache = folder / ("tuned" if runtime == "edgert tuned" else "untuned")
-        self.process = subprocess.Popen(
-            [sys.executable, HERE / "peer_worker.py", runtime, folder, name, str(threads), pinned],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=os.environ | {"EDGERT_CACHE": str(cache)},
-        )  # fmt: skip
-        self.ready = self._answer()
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"left_out": f"its process ended with {self.process.wait()}"}
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+def _worker(runtime, folder, name, threads, cores):
+    pinned = ",".join(map(str, cores[:threads]))
+    cache = folder / ("tuned" if runtime == "edgert tuned" else "untuned")
+    return Worker([HERE / "peer_worker.py", runtime, folder, name, threads, pinned], {"EDGERT_CACHE": str(cache)})
 
 
 def latency(folder, name, threads, args, left_out):
     """A row per runtime that takes the model: all of them loaded and warm, taking turns on the same cores."""
     runtimes = [runtime for runtime in RUNTIMES if args.tune or runtime != "edgert tuned"]
-    workers = {runtime: Worker(runtime, folder, name, threads, args.cores) for runtime in runtimes}
+    workers = {runtime: _worker(runtime, folder, name, threads, args.cores) for runtime in runtimes}
     times = {}
     for runtime, worker in workers.items():
         if "left_out" in worker.ready:
@@ -268,7 +248,7 @@ def cold_start(code, words):
 
 def overhead(folder, cores):
     """Where the time of a call of the AD model goes, beside its kernels."""
-    worker = Worker("edgert", folder, "AD", 1, cores)
+    worker = _worker("edgert", folder, "AD", 1, cores)
     found = worker.ask("overhead")
     worker.stop()
     return found

@@ -6,14 +6,13 @@ The baseline is the network in PyTorch, with the float weights of MLPerf's TFLit
 the two TFLite files in LiteRT, and our int8 graph as ONNX in ONNX Runtime. benchmarks/README.md says what to install.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import study
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,7 +20,7 @@ from torch import nn
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # at the end: an installed edgert comes first
 
 from edgert import convert
-from edgert.convert import optimize, report
+from edgert.convert import optimize
 from models.common import data, training
 
 SEED = 0
@@ -130,24 +129,15 @@ def peers(folder, tiny, graph):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("EDGERT_DATA"), help="the data folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the record here")
-    parser.add_argument("--report", type=Path, metavar="FILE", help=".md or .html to write")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each variant (5)")
     parser.add_argument("--prune", default="90 %", help="what is left of the multiply-adds")
     args = parser.parse_args()
     if args.data is None:
         parser.error("give --data, or set EDGERT_DATA")
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    record = run(Path(args.data), args)
-    if args.json:
-        args.json.write_text(json.dumps(record) + "\n")
-    if args.report:
-        report.write(record, args.report)
-    for verdict in record["verdicts"]:
-        print(verdict)
+    study.keep(run(Path(args.data), args), args)
     return 0
 
 

@@ -21,6 +21,7 @@ from statistics import median
 import numpy as np
 from record import machine_record
 from text_worker import RUNTIMES, file_of
+from turns import Worker
 
 from edgert.cli.peak import beyond_caches, measured_bandwidth
 
@@ -90,30 +91,10 @@ def _numbers(text):
     return [int(word) for word in text.split(",")]
 
 
-class Worker:
-    """A process that waits for its turn."""
-
-    def __init__(self, runtime, args, model, threads):
-        pinned = ",".join(map(str, args.cores[:threads]))
-        command = [sys.executable, HERE / "text_worker.py", runtime, args.folder, model, str(threads), pinned]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-        )  # fmt: skip
-        self.ready = self._answer()
-
-    def ask(self, seed, given, count):
-        self.process.stdin.write(f"{seed} {given} {count}\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"left_out": f"its process ended with {self.process.wait()}"}
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+def _worker(runtime, args, model, threads):
+    pinned = ",".join(map(str, args.cores[:threads]))
+    words = [HERE / "text_worker.py", runtime, args.folder, model, threads, pinned]
+    return Worker(words, {"OMP_NUM_THREADS": str(threads)})
 
 
 def huge_page_gbs(threads, nbytes=1 << 28, turns=5):
@@ -136,7 +117,7 @@ def measure(args, model, threads, left_out):
     """A row per runtime: tokens per second of both prompts and of decoding, best and median turn."""
     workers = {}
     for runtime in args.runtimes:
-        worker = Worker(runtime, args, model, threads)
+        worker = _worker(runtime, args, model, threads)
         if "left_out" not in worker.ready and "left_out" not in worker.ask(0, 8, 4):
             workers[runtime] = worker
         else:

@@ -4,7 +4,6 @@ What an epoch does depends only on the seed and its number: a run that was inter
 uninterrupted one gives. Source of the recipe's shape: Jordan, 94% on CIFAR-10 in 3.29 seconds (2024).
 """
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from models.common import checkpoint
 from models.common.muon import Muon
 from models.common.training import accuracy, normalise, pad_mirrored, refresh_norms, show_progress
 
@@ -78,10 +78,10 @@ def answers_of(teacher, x, progress=show_progress):
 class Run:
     """A training run that can stop after any epoch and go on from its checkpoint."""
 
-    def __init__(self, model, recipe, checkpoint, bf16=True):
+    def __init__(self, model, recipe, path, bf16=True):
         self.model = model.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.checkpoint = Path(checkpoint)
+        self.checkpoint = Path(path)
         self.bf16 = bf16
         inner = [m.weight for m in model.stages.modules() if isinstance(m, nn.Conv2d)]
         others = [p for p in model.parameters() if p.requires_grad and not any(p is w for w in inner)]
@@ -91,32 +91,18 @@ class Run:
         self.seconds = 0.0
         self.history = []  # (epoch, training loss, seconds, float accuracy on the test images)
 
-    def state(self):
-        return {
-            "model": self.model.state_dict(),
-            "muon": self.muon.state_dict(),
-            "adam": self.adam.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "history": self.history,
-        }
+    def _parts(self):
+        return {"model": self.model, "muon": self.muon, "adam": self.adam}
+
+    def _figures(self):
+        return {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
 
     def resume(self):
         """Goes on from the checkpoint, if there is one."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        for name in ("model", "muon", "adam"):
-            getattr(self, name).load_state_dict(state[name])
-        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
-        print(f"resuming {self.checkpoint} after epoch {self.epoch}", file=sys.stderr)
+        vars(self).update(checkpoint.resume(self.checkpoint, self._parts(), self._figures(), after="epoch"))
 
     def save(self):
-        """Writes the checkpoint: to a sibling first, so that an interrupted write cannot lose the last good one."""
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(self.state(), partial)
-        partial.replace(self.checkpoint)
+        checkpoint.save(self.checkpoint, self._parts(), self._figures())
 
     def train(self, x_train, y_train, x_test, y_test, answers=None, until=None):
         """All epochs that are left, or those up to `until`.

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.common import checkpoint
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -115,47 +117,34 @@ def make_optimizer(model, recipe):
 class Run:
     """A training run that can stop after any epoch and go on from its checkpoint."""
 
-    def __init__(self, model, recipe, checkpoint, loss=None):
+    def __init__(self, model, recipe, path, loss=None):
         """loss(scores, x, y): what is trained for, else cross entropy. x are normalised images."""
         self.loss = loss or self._cross_entropy
         self.model = model.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.checkpoint = Path(checkpoint)
+        self.checkpoint = Path(path)
         self.optimizer = make_optimizer(self.model, recipe)
         self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
         self.epoch = 0
         self.seconds = 0.0
         self.history = []  # (epoch, float accuracy of the EMA weights)
 
+    def _parts(self):
+        return {"model": self.model, "ema": self.ema, "optimizer": self.optimizer}
+
+    def _figures(self):
+        return {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
+
     def resume(self):
         """Goes on from the checkpoint, if there is one."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
-        print(f"resuming {self.checkpoint} after epoch {self.epoch}", file=sys.stderr)
+        vars(self).update(checkpoint.resume(self.checkpoint, self._parts(), self._figures(), after="epoch"))
 
     def averaged(self):
         """The network with the averaged weights: what is measured and shipped."""
         return self.ema.module.eval()
 
     def save(self):
-        """Writes the checkpoint: to a sibling first, so that an interrupted write cannot lose the last good one."""
-        state = {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "history": self.history,
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-        }
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        checkpoint.save(self.checkpoint, self._parts(), self._figures())
 
     def train(self, data):
         """All epochs that are left."""

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parents[1]))  # at the end: an installed edgert comes first
 
+from models.common import checkpoint  # noqa: E402
 from models.common.muon import Muon  # noqa: E402
 from models.common.training import show_progress  # noqa: E402
 from models.shakespeare.model import Llama  # noqa: E402
@@ -72,8 +73,8 @@ def whole_loss(model, tokens, stride=128, batch=32):
 class Run:
     """A training run that can stop after any step and go on from its checkpoint."""
 
-    def __init__(self, model, recipe, checkpoint, bf16=True):
-        self.model, self.recipe, self.checkpoint, self.bf16 = model, recipe, checkpoint, bf16
+    def __init__(self, model, recipe, path, bf16=True):
+        self.model, self.recipe, self.checkpoint, self.bf16 = model, recipe, path, bf16
         inner = [p for name, p in model.named_parameters() if p.ndim > 1 and ".layers." in name]
         others = [p for p in model.parameters() if not any(p is w for w in inner)]
         self.muon = Muon(inner, recipe.lr, recipe.momentum, recipe.weight_decay)
@@ -82,24 +83,18 @@ class Run:
         self.seconds = 0.0
         self.history = []  # (step, mean training loss since the last, seconds, loss over the whole validation part)
 
+    def _parts(self):
+        return {"model": self.model, "muon": self.muon, "adam": self.adam}
+
+    def _figures(self):
+        return {"step": self.step, "seconds": self.seconds, "history": self.history}
+
     def resume(self):
         """Goes on from the checkpoint, if there is one."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        for name in ("model", "muon", "adam"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
-        print(f"resuming {self.checkpoint} after step {self.step}", file=sys.stderr)
+        vars(self).update(checkpoint.resume(self.checkpoint, self._parts(), self._figures(), after="step"))
 
     def save(self):
-        """Writes the checkpoint: to a sibling first, so that an interrupted write cannot lose the last good one."""
-        state = {name: getattr(self, name).state_dict() for name in ("model", "muon", "adam")}
-        state |= {"step": self.step, "seconds": self.seconds, "history": self.history}
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        checkpoint.save(self.checkpoint, self._parts(), self._figures())
 
     def train(self, tokens, held_out):
         """All steps that are left."""

@@ -1,8 +1,6 @@
 """Turns the pruned street detector into models/street/street_int8.bin and measures it on all validation pictures.
 
-In order:
-    python models/street/train.py [--threads N]
-    python models/street/prune.py [--threads N]
+It comes after train.py and prune.py of this folder:
     python models/street/quantize.py
 """
 

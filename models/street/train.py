@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parents[1]))  # at the end: an installed edgert comes first
 
+from models.common import checkpoint  # noqa: E402
 from models.common.muon import Muon  # noqa: E402
 from models.common.training import show_progress  # noqa: E402
 from models.street import pictures  # noqa: E402
@@ -47,19 +48,19 @@ class Recipe:
     evaluate_every: int = 5
 
 
-def weights_of(checkpoint):
+def weights_of(path):
     """The averaged weights in a checkpoint, as a state dict of the network."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+    state = torch.load(path, map_location="cpu", weights_only=True)["ema"]
     return {name.removeprefix("module."): part for name, part in state.items() if name.startswith("module.")}
 
 
 class Run:
     """A training run that can stop after any epoch and go on from its checkpoint."""
 
-    def __init__(self, model, recipe, checkpoint, mimic=None, loss=None):
+    def __init__(self, model, recipe, path, mimic=None, loss=None):
         """mimic: a Mimic for the model's levels, or None. loss(outputs, x, boxes, labels): another loss."""
         self.model = model.to(memory_format=torch.channels_last)
-        self.recipe, self.checkpoint, self.mimic = recipe, Path(checkpoint), mimic
+        self.recipe, self.checkpoint, self.mimic = recipe, Path(path), mimic
         self.loss = loss or (lambda outputs, x, boxes, labels: detection_loss(outputs, STRIDES, boxes, labels))
         self.teacher = Teacher() if mimic else None
         ends = [p for head in model.heads for conv in (head.box, head.scores) for p in conv.parameters()]
@@ -76,28 +77,19 @@ class Run:
         parts = {"model": self.model, "ema": self.ema, "muon": self.muon, "adam": self.adam}
         return parts | ({"mimic": self.mimic} if self.mimic else {})
 
+    def _figures(self):
+        return {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
+
     def resume(self):
         """Goes on from the checkpoint, if there is one."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
-        print(f"resuming {self.checkpoint} after epoch {self.epoch}", file=sys.stderr)
+        vars(self).update(checkpoint.resume(self.checkpoint, self._parts(), self._figures(), after="epoch"))
 
     def averaged(self):
         """The network with the averaged weights: what is measured and shipped."""
         return self.ema.module.eval()
 
     def save(self):
-        """Writes the checkpoint: to a sibling first, so that an interrupted write cannot lose the last good one."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        checkpoint.save(self.checkpoint, self._parts(), self._figures())
 
     def train(self, train, validation):
         """All epochs that are left. train: list of Picture; validation: a `measure.Validation`."""

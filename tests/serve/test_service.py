@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from processes import runs
 from running import Service
 
 CAMERA = "synthetic:240x160@100"
@@ -78,7 +79,7 @@ def test_parts_end_with_a_supervisor_that_is_killed(service):
     parts = running.parts()
     running.process.kill()
     running.process.wait()
-    running.until(lambda: not any(_runs(pid) for pid in parts.values()))
+    running.until(lambda: not any(runs(pid) for pid in parts.values()))
 
 
 def test_without_a_camera_it_is_up_and_says_so(service):
@@ -112,14 +113,6 @@ def test_a_port_that_is_taken_is_named(service):
         running = service(port=taken.getsockname()[1], ready=False)
         assert running.process.wait(10) == 1
     assert f"127.0.0.1 port {running.port}: Address already in use" in running.said()
-
-
-def _runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def test_health_is_json(service):

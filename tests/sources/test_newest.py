@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from processes import runs
 
 from edgert.errors import CameraError
 from edgert.sources.frame import Frame
@@ -149,17 +150,9 @@ input()
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 5
-    while _runs(child) and time.monotonic() < deadline:
+    while runs(child) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not _runs(child)
-
-
-def _runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    assert not runs(child)
 
 
 def picture(fill, format="RGB"):
