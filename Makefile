@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 EDGERT_DATA ?= data
 JOBS ?= auto
-export EDGERT_DATA
+EDGERT_VM ?= $(HOME)/.cache/edgert-vm
+export EDGERT_DATA EDGERT_VM
 export EDGERT_REQUIRE_NATIVE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -14,7 +15,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-torch test-faults soak onnx-table test-arm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch test-faults soak onnx-table test-arm test-vm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +42,11 @@ test-torch: build ## the tests of PyTorch import, QAT and pruning; installs torc
 test-arm: build build/arm/ready ## the kernels and whole models on emulated Cortex-A53, A72 and A76
 	PYTHON=$(PY) tools/arm/stage.sh
 	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS) --dist worksteal
+
+test-vm: build build/arm/ready ## an emulated Arm Debian: deploy, kills, power cuts, rollback (half an hour; as root)
+	PYTHON=$(PY) tools/vm/wheels.sh build/vm/wheels
+	test -e $(EDGERT_VM)/disk.img || tools/vm/image.sh $(EDGERT_VM)
+	$(VENV)/bin/pytest tests/vm -m vm -v
 
 bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per inference, edgert beside LiteRT
 	PYTHON=$(PY) tools/arm/stage.sh

@@ -1,0 +1,149 @@
+"""A board's life on an emulated Arm Debian: deployed to, watched, hurt part by part, given bad models, rolled back.
+
+The tests are in the order of a story, and each deploys what it needs where the one before did not. A step of theirs is
+seen to happen without a human; how fast an emulator is says nothing about a Raspberry Pi.
+"""
+
+import json
+import re
+
+import pytest
+from virtual_board import TOP, steps_of
+
+from edgert.format import reader, writer
+from edgert.graph import Metadata
+
+pytestmark = pytest.mark.vm
+
+STREET = TOP / "models/street/street_int8.bin"
+CIFAR = TOP / "models/cifar10/cifar10_int8.bin"
+SHAKESPEARE = TOP / "models/shakespeare/shakespeare_int4.bin"
+SYNTHETIC = ("--serve-options", "--fps 2", "--camera", "synthetic:320x240@2")
+WATCHDOG_S = 15  # of both units
+PATIENCE_S = 240
+
+
+def deploy(board, model, *words):
+    """The steps that were said. Whatever is current already is left alone by the board itself."""
+    code, out, error = board.deployed(board, model, *words)
+    assert code == 0, out + error
+    return error
+
+
+def has_camera(board, model=CIFAR):
+    """A service on a camera that answers; deployed if none does."""
+    if board.current().get("units") != ["edgert-camera.service"] or board.health("camera").get("status") != "ok":
+        deploy(board, model, *SYNTHETIC)
+    board.until(lambda: board.health("camera").get("status") == "ok", PATIENCE_S, "a camera's service")
+
+
+def exposure(board, unit):
+    """What `systemd-analyze security` says of a unit that runs, 0 (nothing exposed) to 10."""
+    said = board.run(f"systemd-analyze security --no-pager {unit}")
+    return float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1])
+
+
+def test_the_first_deployment_makes_all_and_answers_prompts(board):
+    steps = deploy(board, SHAKESPEARE, "--prompt")
+    print(f"booted in {board.booted_s:.0f} s\n{steps}")
+    assert steps_of(steps) == ["preflight", "transfer", "install", "self-test", "switch", "start", "health"]
+    assert "a new environment" in steps
+    assert re.search(r"golden answers bit for bit on neon$", steps, re.MULTILINE)
+    status, body = board.ask("prompt", "/v1/completions", {"prompt": "ROMEO:", "max_tokens": 8, "seed": 1})
+    assert status == 200
+    print(json.loads(body)["choices"][0]["text"])
+    assert exposure(board, "edgert-prompt.service") <= 2.0
+
+
+def test_a_camera_takes_the_place_of_the_prompts(board):
+    steps = deploy(board, CIFAR, *SYNTHETIC)
+    print(steps)
+    assert "environment reused" in steps
+    assert board.unit("edgert-camera.service", "ActiveState", "StatusText")["ActiveState"] == "active"
+    assert board.unit("edgert-prompt.service", "ActiveState")["ActiveState"] == "inactive"
+    assert board.health("camera")["status"] == "ok"
+    assert exposure(board, "edgert-camera.service") <= 3.0
+
+
+@pytest.mark.parametrize("part", ["worker", "child", "supervisor"])
+def test_a_part_that_is_killed_comes_back(board, part):
+    has_camera(board)
+    before = board.parts("camera")
+    board.run(f"kill -9 {before[part]}")
+
+    def answers_again():
+        now = board.parts("camera")
+        return len(now) == 3 and now[part] != before[part] and board.health("camera").get("status") == "ok"
+
+    _, took = board.until(answers_again, PATIENCE_S, f"answers after {part} was killed")
+    now = board.parts("camera")
+    print(f"{part} killed: answers again, seen {took:.1f} s later")
+    stayed = {name for name in before if now[name] == before[name]}
+    assert stayed == (set() if part == "supervisor" else set(before) - {part}), "only the part that ended starts again"
+
+
+def test_a_supervisor_that_stands_still_is_replaced_by_systemd(board):
+    has_camera(board)
+    before = board.parts("camera")["supervisor"]
+    board.run(f"kill -STOP {before}")
+    _, took = board.until(
+        lambda: board.parts("camera").get("supervisor", before) != before, 4 * WATCHDOG_S, "a new supervisor"
+    )
+    print(f"supervisor stopped: another one {took:.1f} s later (WatchdogSec={WATCHDOG_S})")
+    assert took <= 2 * WATCHDOG_S
+    board.until(lambda: board.health("camera").get("status") == "ok", PATIENCE_S, "answers")
+
+
+def test_a_damaged_model_does_not_leave_this_machine(board, tmp_path):
+    damaged = tmp_path / "damaged.bin"
+    data = bytearray(STREET.read_bytes())
+    data[-1000] ^= 1
+    damaged.write_bytes(data)
+    code, _, error = board.deployed(board, damaged, *SYNTHETIC)
+    assert code == 3
+    print(error)
+
+
+def with_wrong_golden_answer(source, path):
+    """A whole, well-made file whose model does not answer as the file says it does."""
+    graph = reader.read(source).graph
+    inputs, outputs = graph.metadata.golden[0]
+    wrong = bytes([outputs[0][0] ^ 1]) + bytes(outputs[0][1:])
+    fields = {name: getattr(graph.metadata, name) for name in Metadata.__slots__}
+    metadata = Metadata(**fields | {"golden": ((inputs, (wrong, *outputs[1:])),)})
+    writer.write(type(graph)(graph.name, graph.tensors, graph.nodes, graph.inputs, graph.outputs, metadata), path)
+
+
+def test_a_model_that_answers_otherwise_than_it_says_is_refused_and_remembered(board, tmp_path):
+    has_camera(board)
+    before = board.current()["name"], board.parts("camera")
+    bad = tmp_path / "wrong.bin"
+    with_wrong_golden_answer(STREET, bad)
+    for why in ("golden", "failed here before"):
+        code, _, error = board.deployed(board, bad, *SYNTHETIC)
+        print(error)
+        assert (code, why in error) == (5, True)
+        assert (board.current()["name"], board.parts("camera")) == before, "the one before serves on"
+    assert board.health("camera")["status"] == "ok"
+
+
+def test_rollback_goes_to_the_release_before(board):
+    has_camera(board, CIFAR)
+    before = board.current()
+    deploy(board, STREET, *SYNTHETIC)
+    code, out, error = board.deployed("rollback", board)
+    print(error + out)
+    assert code == 0
+    assert board.current() == before
+    assert board.health("camera")["status"] == "ok"
+
+
+def test_remove_leaves_nothing(board):
+    has_camera(board)
+    code, out, error = board.deployed("remove", board)
+    assert code == 0, error
+    print(out)
+    folders = "/opt/edgert /etc/edgert /var/*/private/edgert-* /run/edgert-*"
+    assert board.run(f"ls -d {folders} 2>/dev/null", check=False) == ""
+    assert board.run("find /etc/systemd -name '*edgert*'") == ""
+    assert board.run("systemctl list-units --all --plain --no-legend '*edgert*'") == ""
