@@ -175,7 +175,8 @@ class Service:
                 self._check_up(unit, restarts[unit], seconds)
             now = time.monotonic()
             if now >= end:
-                said = {unit: health(path, _SILENT_S) for unit, path in sockets.items()}
+                model = self.store.path("current", "model.bin")
+                said = {unit: health(path, model, _SILENT_S) for unit, path in sockets.items()}
                 break
             time.sleep(min(_LOOK_EVERY_S, end - now))
         for unit, (well, text) in said.items():
