@@ -17,6 +17,7 @@ def findings(facts, service, need_bytes, now):
         troubles += _port(facts, service)
     if service and service.kind == "camera":
         troubles += _camera(facts, service.source)
+        troubles += _files(facts, service.source)
     return troubles
 
 
@@ -80,7 +81,13 @@ def _camera(facts, source):
         if source not in cameras["video"]:
             known = ", ".join(f"{path} ({name})" for path, name in cameras["video"].items())
             yield f"it has no {source}; it has {known or 'no camera at all: is it plugged in?'}"
-    elif source.startswith(("/home/", "/root/", "/tmp/")):
-        yield f"a service sees neither /home nor /root nor /tmp: put {source} elsewhere, below /srv for example"
     for device in devices[:1]:
         yield f"its camera is in use: {device} by {facts['users'][device]}: stop that"
+
+
+def _files(facts, source):
+    """Of a camera that is pictures or a film."""
+    if source.startswith(("/home/", "/root/", "/tmp/")):
+        yield f"a service sees neither /home nor /root nor /tmp: put {source} elsewhere, below /srv for example"
+    elif source.startswith("/") and not source.startswith("/dev/") and not facts["source"]:
+        yield f"it has no {source}: copy it there first"

@@ -1,5 +1,6 @@
 """A board, reached with the system's own ssh: the user's configuration, agent, known hosts and jump hosts all count."""
 
+import contextlib
 import io
 import json
 import os
@@ -41,7 +42,8 @@ class Host:
 
     def close(self):
         """End the shared connection."""
-        subprocess.run([*self.prefix[:-1], "-O", "exit", self.name], capture_output=True, check=False)
+        with contextlib.suppress(FileNotFoundError):
+            subprocess.run([*self.prefix[:-1], "-O", "exit", self.name], capture_output=True, check=False)
 
     def run(self, script, stdin=None, heard=None):
         """Run a shell script on the board. heard: function of each line that it prints. Returns: what it printed.
@@ -50,9 +52,7 @@ class Host:
         """
         printed = []
         with tempfile.TemporaryFile() as complaint:
-            command = [*self.prefix, script]
-            stdin = stdin or subprocess.DEVNULL
-            with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=complaint) as process:
+            with self._begin(script, stdin or subprocess.DEVNULL, complaint) as process:
                 for line in process.stdout:
                     printed.append(line)
                     if heard:
@@ -61,6 +61,13 @@ class Host:
                 complaint.seek(0)
                 raise self._error(process.returncode, complaint.read().decode(errors="replace"))
         return printed
+
+    def _begin(self, script, stdin, complaint):
+        try:
+            return subprocess.Popen([*self.prefix, script], stdin=stdin, stdout=subprocess.PIPE, stderr=complaint)
+        except FileNotFoundError:
+            mend = "apt install openssh-client, or --ssh with another command"
+            raise DeployError(f"there is no {self.prefix[0]} here: {mend}") from None
 
     def send_program(self, once=False):
         """Put the board's program there; every other call needs it. once: under a name of its own, to be deleted."""
@@ -105,7 +112,7 @@ class Host:
 
     def _error(self, code, complaint):
         """What a connection or a shell died of, with the mend where it is known."""
-        lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+        lines = [line.strip().removeprefix("ssh: ") for line in complaint.splitlines() if line.strip()]
         words = lines[-1] if lines else f"exit code {code}"
         mend = next((f" ({mend})" for sign, mend in _MENDS if sign in words), "")
         return DeployError(f"{self.name}: {'ssh' if code == _SSH_FAILED else 'the board'} says: {words}{mend}")

@@ -101,7 +101,7 @@ def _dry_run(host, model, wheel_folder, say, service):
 
 def _look(host, model, wheel_folder, say, service, insist=False):
     """(Parcel, what of it is missing there), once nothing stands in the way. Raises: DeployError."""
-    facts = host.call("preflight")
+    facts = host.call("preflight", *(["--source", service.source] if service else []))
     parcel = Parcel(model, wheel_folder, facts, service, insist)
     troubles = findings(facts, service, parcel.nbytes, time.time())
     if troubles:

@@ -35,6 +35,7 @@ class Deployment:
         say(step="install", text="a new environment" if made else "environment reused")
         new = self.store.make_release(spec)
         self._change(old, new, health_s)
+        self.store.forgive(_key(spec))
         self.store.retire()
         return {"release": new, "previous": old, "seconds": round(time.monotonic() - begun, 1)}
 

@@ -6,7 +6,6 @@ import socket
 import time
 
 _ASK_AGAIN_S = 0.2
-_SAID = ("problem", "status", "fps", "temperature_c")  # fields of the answer that a person wants to see
 
 
 class _Local(http.client.HTTPConnection):
@@ -63,5 +62,8 @@ def _models(fields):
 
 
 def _sentence(status, fields):
-    said = [f"{name} {fields[name]}" for name in _SAID if fields.get(name)]
-    return ", ".join(said) or f"/health answers {status}"
+    if "status" not in fields:
+        return f"/health answers {status}"
+    frames = fields.get("frames")
+    rate = [f"{frames['fps']} frames a second"] if frames else []
+    return ", ".join([f"status {fields['status']}", *rate, *fields.get("reasons", [])])

@@ -66,7 +66,8 @@ def _parser():
     for verb in ("apply", "rollback"):
         verbs.add_parser(verb).add_argument("--health", type=float, default=10.0)
     verbs.add_parser("recover").add_argument("--boot", action="store_true", help="wait for no unit: they wait for this")
-    for verb in ("preflight", "status", "remove"):
+    verbs.add_parser("preflight").add_argument("--source", default="")
+    for verb in ("status", "remove"):
         verbs.add_parser(verb)
     return parser
 
@@ -75,7 +76,7 @@ def answer(args):
     """What a verb found or did, as the fields of its last line."""
     store = Store(args.root)
     if args.verb == "preflight":
-        return preflight.facts(store.root)
+        return preflight.facts(store.root, args.source)
     systemd_run = args.systemd_run.split() if os.path.isdir(_SYSTEMD) else []
     waits = not getattr(args, "boot", False)
     service = Service(store, args.etc, args.systemctl.split(), systemd_run, waits)

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from .users import cameras, users
 
 
-def facts(root="/opt/edgert"):
-    """What this machine is, as far as a deployment needs to know."""
+def facts(root="/opt/edgert", source=""):
+    """What this machine is, as far as a deployment needs to know. source: a path that is to be there."""
     folder = root
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
@@ -27,6 +27,7 @@ def facts(root="/opt/edgert"):
         "disk_free": shutil.disk_usage(folder).free,
         "clock": time.time(),
         "packages": [name for name in ("numpy", "psutil", "PIL") if find_spec(name)],
+        "source": os.path.exists(source),
         "cameras": cameras(),
         "users": users(),
         "board": _first_line("/proc/device-tree/model").strip("\0"),

@@ -196,8 +196,8 @@ class Service:
         if not self.systemd_run:
             return ""
         lines = run("journalctl", "-u", unit, "-n", "20", "-o", "cat", "--no-pager", check=False).splitlines()
-        own = [line for line in lines if line.startswith("edgert:")]
-        return f": {last_line(own[-1])}" if own else ""
+        own = [line for line in lines if line.startswith("edgert: ")]
+        return f": {last_line(own[-1]).removeprefix('edgert: ')}" if own else ""
 
     def state(self, unit):
         """systemd's properties of a unit that a person would ask for."""

@@ -13,6 +13,7 @@ from .commands import Refused, last_line, run
 
 PROGRAM = "edgert-board.pyz"  # what runs this, kept for recovery
 KEPT_RELEASES = 2  # the current one and the one to go back to
+_KEPT_REFUSALS = 20
 _TEST_S = 300
 _SPARE_BYTES = 16 << 20
 
@@ -91,7 +92,19 @@ class Store:
         return durable.read_json(self.path("refused.json"), {})
 
     def refuse(self, key, why):
-        durable.write(self.path("refused.json"), json.dumps({**self.refused(), key: why}))
+        """Remember a failure; the oldest is forgotten when there are many."""
+        self._write_refused([*self._others_refused(key), (key, why)][-_KEPT_REFUSALS:])
+
+    def forgive(self, key):
+        """It works after all."""
+        if key in self.refused():
+            self._write_refused(self._others_refused(key))
+
+    def _others_refused(self, key):
+        return [item for item in self.refused().items() if item[0] != key]
+
+    def _write_refused(self, items):
+        durable.write(self.path("refused.json"), json.dumps(dict(items)))
 
     def blob(self, sha256):
         if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):

@@ -1,5 +1,6 @@
 """`edgert deploy`: put edgert and a model on a board over ssh, prove it there, and go back."""
 
+import os
 import shlex
 import sys
 
@@ -18,6 +19,7 @@ edgert deploy --here detector.bin --camera
 """
 
 ACTIONS = ("status", "logs", "rollback", "remove")
+DEPLOY_FAILED = 5
 RUN_THERE = "/opt/edgert/current/venv/bin/edgert run /opt/edgert/current/model.bin"
 
 
@@ -34,7 +36,9 @@ def configure(parser):
     )
     kind.add_argument("--prompt", action="store_true", help="run a service that answers prompts")
     parser.add_argument("--network", action="store_true", help="the service listens on the network, with a token")
-    parser.add_argument("--serve-options", default="", metavar="WORDS", help="more for edgert serve: '--fps 10'")
+    parser.add_argument(
+        "--serve-options", default="", metavar="WORDS", help="more for edgert serve: --serve-options='--fps 10'"
+    )
     parser.add_argument("--keep-journal", action="store_true", help="leave the board's journal where it is")
     parser.add_argument(
         "--health", type=float, default=5.0, metavar="S", help="seconds that a service must stay up and well (5)"
@@ -57,21 +61,28 @@ def run(args):
     action = words.pop(0) if words and words[0] in ACTIONS else "deploy"
     model = _model(words, args) if action == "deploy" else None
     hosts = _hosts(words, args)
+    code = 0
     for number, name in enumerate(hosts):
-        if len(hosts) > 1 and not args.json:
-            print(f"{name}{' (canary)' if not number else ''}")
+        if len(hosts) > 1 and action == "deploy":
+            print(f"{name}{'' if number else ' (canary)'}", file=sys.stderr)
         try:
             _one(action, name, model, args)
         except EdgertError as error:
-            if number + 1 == len(hosts):
-                raise
-            error.args = (f"{error}; not tried after that: {', '.join(hosts[number + 1 :])}",)
+            left = hosts[number + 1 :]
+            if action == "status" and left:  # a board that is away hides no other
+                print(f"edgert: {error}", file=sys.stderr)
+                code = DEPLOY_FAILED
+                continue
+            if left:
+                error.args = (f"{error}; not tried after that: {', '.join(left)}",)
             raise
-    return 0
+    return code
 
 
 def _model(words, args):
     if words and (len(words) > 1 or args.here or args.host_file):
+        if not os.path.exists(words[-1]):
+            raise InputError(f"{words[-1]}: no such file; the model comes last: edgert deploy HOST MODEL")
         return words.pop()
     swallowed = f" (--camera took {args.camera!r}: put it last)" if args.camera else ""
     if args.here:
@@ -188,4 +199,4 @@ def _show_status(name, answer):
     if answer["pending"]:
         print(f"  a switch to {answer['pending']['new']} is not confirmed; it will be undone")
     for model, why in answer["refused"].items():
-        print(f"  refused {model[:8]}: {why}")
+        print(f"  failed here: {model[:8]} with settings {model[-8:]}: {why}")

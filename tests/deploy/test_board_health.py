@@ -42,7 +42,13 @@ def said(tmp_path):
 
 
 def test_a_service_that_answers_with_the_releases_model_is_well(said):
-    assert said(200, {"status": "ok", "fps": 5.0, "models": [{"file": MODEL}]}) == (True, "status ok, fps 5.0")
+    answer = {"status": "ok", "frames": {"answers": 9, "fps": 29.9}, "models": [{"file": MODEL}]}
+    assert said(200, answer) == (True, "status ok, 29.9 frames a second")
+
+
+def test_a_service_that_is_degraded_is_well_and_its_reasons_are_shown(said):
+    answer = {"status": "degraded", "reasons": ["camera: black"], "models": [{"file": MODEL}]}
+    assert said(200, answer) == (True, "status degraded, camera: black")
 
 
 def test_a_service_that_went_on_with_the_last_good_model_is_not(said):

@@ -1,20 +1,19 @@
 """Deployments to a board on this machine: what runs afterwards, and what is left behind."""
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
 import subprocess
 import sys
-from argparse import Namespace
 
 import pytest
 from fake_board import UNIT, FakeBoard, make_wheel
 
-from edgert.cli.deploy import _hosts
-from edgert.cli.main import main
 from edgert.deploy import steps, wheels
 from edgert.deploy.board import users
+from edgert.deploy.board.store import Store
 from edgert.deploy.findings import findings
 from edgert.deploy.units import Unit
 from edgert.errors import DeployError, ModelFormatError
@@ -23,7 +22,7 @@ READY = {
     "machine": "aarch64", "bits": 64, "python": [3, 11, 2], "glibc": "2.36", "venv": True, "root": True,
     "systemd": True, "disk_free": 8 << 30, "clock": 1000.0,
     "packages": ["numpy", "psutil", "PIL"], "board": "Raspberry Pi 4 Model B", "users": {},
-    "cameras": {"picamera2": True, "sensors": 1, "video": {"/dev/video0": "HD Webcam"}},
+    "source": True, "cameras": {"picamera2": True, "sensors": 1, "video": {"/dev/video0": "HD Webcam"}},
 }  # fmt: skip
 
 
@@ -138,6 +137,27 @@ def test_a_model_that_fails_is_undone_and_remembered(board, tmp_path, model, com
     assert board.running() == before
 
 
+def test_a_failure_is_forgotten_once_the_same_release_works(board, tmp_path):
+    switch = board.folder / "systemctl"
+    works = switch.read_text()
+    switch.write_text(works.replace('"failed" if kind', '"failed" if kind == b"HMMM" or kind'))
+    with pytest.raises(DeployError, match="does not start"):
+        put(board, tmp_path, b"HMMM")
+    switch.write_text(works)
+    failed = (board.root / "refused.json").read_text()
+    put(board, tmp_path, b"HMMM", insist=True)
+    [key] = set(json.loads(failed)) - set(json.loads((board.root / "refused.json").read_text()))
+    assert key.startswith(hashlib.sha256(b"HMMM").hexdigest())
+
+
+def test_only_the_newest_failures_are_remembered(tmp_path):
+    store = Store(tmp_path)
+    for number in range(30):
+        store.refuse(str(number), "why")
+    store.refuse("12", "again")
+    assert list(store.refused()) == [str(number) for number in (10, 11, *range(13, 30), 12)]
+
+
 def test_a_transfer_goes_on_where_it_broke_off_and_mends_what_was_damaged(board, tmp_path):
     model = b"GOOD " + bytes(100_000)
     path = tmp_path / "long.bin"
@@ -194,6 +214,7 @@ def test_every_trouble_of_a_board_is_named_with_its_mend():
         ("/dev/video0", {"users": {"/dev/video0": "ffmpeg (process 9)"}}, "in use: /dev/video0 by ffmpeg (process 9)"),
         ("/dev/video7", {}, "no /dev/video7; it has /dev/video0 (HD Webcam)"),
         ("/home/pi/clip.mp4", {}, "a service sees neither /home"),
+        ("/srv/clip.mp4", {"source": False}, "it has no /srv/clip.mp4: copy it there first"),
         ("", {"users": {"port 8080": "nginx (process 4)"}}, "port 8080 is taken there by nginx (process 4)"),
     ],
 )
@@ -250,34 +271,6 @@ def test_a_damaged_model_never_leaves_the_desktop(tmp_path):
     path.write_bytes(b"not a model")
     with pytest.raises(ModelFormatError):
         steps.check_model(path)
-
-
-def test_a_host_that_is_an_option_is_no_host():
-    from edgert.deploy.host import Host
-
-    with pytest.raises(DeployError, match="is no host"):
-        Host("-oProxyCommand=evil")
-
-
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (["model.bin"], "no model is named, or no host"),
-        (["status"], "no host is named"),
-        (["pi@board", "missing.bin"], "missing.bin"),
-    ],
-)
-def test_the_command_says_in_one_line_what_is_wrong(words, complaint, capsys):
-    assert main(["deploy", *words]) != 0
-    said = capsys.readouterr().err
-    assert complaint in said
-    assert said.count("\n") == 1
-
-
-def test_a_host_file_names_hosts_and_its_comments_do_not(tmp_path):
-    path = tmp_path / "boards.txt"
-    path.write_text("pi@one  # the canary\n\n# pi@two\npi@three\n")
-    assert _hosts([], Namespace(here=False, host_file=path)) == ["pi@one", "pi@three"]
 
 
 def test_a_service_has_its_links_and_nothing_of_them_stays_after_remove(board, tmp_path):
