@@ -16,12 +16,13 @@ from time import monotonic
 
 from edgert.errors import EdgertError
 from edgert.messages import say
-from edgert.serve import listening, settings
+from edgert.serve import settings
 from edgert.serve.generation import Generation
 from edgert.serve.notes import Notes
 from edgert.serve.notify import Notify
 from edgert.serve.store import Store
 from edgert.serve.succession import NothingServes, Succession
+from edgert.serve.web import listening
 from edgert.serve.workers import Worker
 from edgert.sources import lifeline
 from edgert.sources.keeper import TICK_S, Keeper

@@ -216,6 +216,17 @@ def test_addresses():
             page.address(text)
 
 
+def test_a_live_page_on_a_port_that_is_taken_is_refused(edgert, model_files):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        words = ("--source", "synthetic:64x64@30", "--frames", "3", "--serve", where)
+        code, _, err = edgert("run", model_files / "colours.bin", *words)
+    assert code == 1
+    assert "Address already in use (another program has it; choose another port)" in err
+
+
 def test_serving_ends_with_the_source_and_tells_the_address(model_files, capsys):
     source = "synthetic:240x160@1000000,frames=20"
     assert main(["run", str(model_files / "cells.bin"), "--source", source, "--serve", "127.0.0.1:0"]) == 0

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from edgert.errors import InputError
 from edgert.optional import require
-from edgert.serve.web import wire
+from edgert.serve.web import listening, wire
 from edgert.serve.web.board import Board
 from edgert.serve.web.guard import guarded
 
@@ -192,12 +192,11 @@ def address(text):
 def serve(loop, board, where, say):
     """Serve a Board while `loop`, a function, runs in a thread of its own; returns when it ends or Ctrl-C comes.
 
-    say: is told the address. Raises: what the loop raised.
+    say: is told the address. Raises: what the loop raised, EdgertError if the address is taken.
     """
     uvicorn = require("uvicorn", "the live page")
-    host, port = address(where)
-    config = wire.config(application(board), host=host, port=port, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(wire.config(application(board), timeout_graceful_shutdown=1))
+    [socket] = listening.bind(*address(where))
     board.leaving = lambda: server.should_exit
     failures = []
 
@@ -209,10 +208,10 @@ def serve(loop, board, where, say):
         finally:
             server.should_exit = True
 
-    say(f"http://{'[' + host + ']' if ':' in host else host}:{port}/")
+    say(listening.address(socket))
     threading.Thread(target=run, daemon=True, name="edgert-loop").start()
     try:
-        server.run()
+        server.run(sockets=[socket])
     finally:
         board.close()
     if failures:

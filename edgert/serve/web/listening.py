@@ -32,7 +32,7 @@ def _tcp(host, port):
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        hint = " (another program has it; choose one with --port)" if error.errno == 98 else ""
+        hint = " (another program has it; choose another port)" if error.errno == 98 else ""
         raise EdgertError(f"{host} port {port}: {error.strerror or error}{hint}") from error
     return listening
 
