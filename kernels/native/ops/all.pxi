@@ -1,5 +1,6 @@
 # Every op of the native tier, for the instruction set whose vocabulary was included before.
 include "common.pxi"
+include "gemm_store.pxi"
 include "gemm.pxi"
 include "gemm_pack.pxi"
 include "conv2d.pxi"
