@@ -46,7 +46,9 @@ def test_a_few_kills_leave_nothing_behind(service):
 
 @pytest.mark.faults
 def test_a_thousand_kills_leave_nothing_behind(service):
-    found = check_kills(service, int(os.environ.get("EDGERT_KILLS", "1000")))
+    count = int(os.environ.get("EDGERT_KILLS", "1000"))
+    found = check_kills(service, count)
+    print(f"{count - sum(map(len, found.values()))} times left out: the machine stood still")
     for part, seconds in found.items():
         seconds.sort()
         p99 = seconds[int(0.99 * (len(seconds) - 1))]
