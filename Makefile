@@ -15,7 +15,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-torch test-faults soak onnx-table test-arm test-vm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch test-faults fuzz soak onnx-table test-arm test-vm bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ test-packaging: build ## wheel, sdist, install without a compiler
 
 test-faults: build ## hundreds of kills at random moments: deployments, services (minutes)
 	$(VENV)/bin/pytest $(TESTS) -m faults
+
+fuzz: build ## REQUESTS=20000 damaged requests to a service with a camera and prompts (minutes)
+	EDGERT_FUZZ=$(or $(REQUESTS),20000) $(VENV)/bin/pytest tests/serve/test_fuzz.py -m faults -s
 
 lint: $(VENV)/.tools ## the style check
 	$(VENV)/bin/ruff check

@@ -66,7 +66,10 @@ class Resources:
         """What is not as it should be, in words."""
         log = self._sampler.log
         trouble = self._trouble if log is None else log.trouble
-        return [] if trouble is None else [f"resource log: {trouble}"]
+        found = [] if trouble is None else [f"resource log: {trouble}"]
+        if self._worker.vision is None and (now := troubles_now(self.newest())):  # with a camera its governor says so
+            found.append(f"board: {', '.join(now)}")
+        return found
 
     def answered(self, elapsed_ns):
         """One more answer, to a frame or a prompt, which took this long."""
@@ -87,6 +90,12 @@ class Resources:
             self._worker.events.tell(record)
         if self._count % LINE_EVERY == 0:
             say(line(record, self._worker.status()))
+
+
+def troubles_now(record):
+    """What the firmware complained of when a record was taken, without what is over."""
+    said = (record or {}).get("trouble") or ""
+    return [what for what in said.split("; ") if what and not what.endswith(" since boot")]
 
 
 def line(record, status):

@@ -21,6 +21,7 @@ from edgert.serve.resources import Resources
 from edgert.serve.web.http import Server
 from edgert.sources import lifeline
 from edgert.sources.shared import FrameMemory
+from edgert.threads import physical_cores
 
 SILENT_S, LONGEST_SILENT_S = 10.0, 60.0  # without a result for so long, a worker is taken for dead
 BEAT_S = 0.5
@@ -216,6 +217,5 @@ class Worker:
 
 
 def _threads(has_camera):
-    """With a camera one core is left to it and to the page, where there are several."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores - 1) if has_camera else None
+    """With a camera one core is left to it and to the page, where this process may use several."""
+    return max(1, physical_cores() - 1) if has_camera and "EDGERT_THREADS" not in os.environ else None

@@ -26,6 +26,7 @@ def full():
     answers.add(2e9)
     record = dict(Monitor().record(), cma_free_mb=12.5, temperature_c=51.2, clock_mhz=2400.0, core0_percent=10.0)
     return {
+        "degraded": 2,
         "record": {**record, "trouble": "under-voltage; throttled since boot"},
         "vision": {"fps": 29.9, "frames": 5, "dropped": 2, "reopened": 1, "camera": "ok", "seconds": frames},
         "text": {"model": "m", "waiting": 3, "running": 1, "answers": 7, "refused": 2, "cancelled": 1, "failed": 0,
@@ -51,6 +52,7 @@ def scrape(state):
 
 def test_every_figure_has_its_name():
     found = scrape(full())
+    assert found["edgert_degraded", ""] == 2
     assert found["edgert_frame_rate", ""] == 29.9
     assert found["edgert_frames_total", ""] == 5
     assert found["edgert_frames_dropped_total", ""] == 2

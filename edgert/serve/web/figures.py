@@ -6,6 +6,7 @@ What Prometheus' client needs is loaded when somebody asks for the first time.
 import json
 
 from edgert.errors import EdgertError
+from edgert.serve.web import health
 
 
 def routes(worker):
@@ -35,6 +36,7 @@ def routes(worker):
 def state(worker):
     """What `metrics.routes` shows."""
     found = {
+        "degraded": len(health.reasons(worker)),
         "record": worker.resources.newest(),
         "restarts": {"worker": worker.notes.restarts},
         "models": {part.task: part.name for part in worker.parts},

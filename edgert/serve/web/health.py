@@ -8,23 +8,26 @@ from edgert.optional import require
 SILENT_S = 10.0  # without a result for so long, a service is not well
 
 
+def reasons(worker):
+    """Everything that is not as it should be, in words."""
+    found = [reason for part in worker.parts for reason in part.reasons()] + worker.resources.reasons()
+    if worker.events is not None:
+        found += worker.events.reasons()
+    return found + ([worker.notes.text] if worker.notes.text else [])
+
+
 def health(worker):
     """(HTTP status, dict): 200 with status "ok" or "degraded" and its reasons, 503 where no answers come.
 
     A camera's service answers frames; one for prompts alone answers a question of its own where nobody else asks.
     """
-    reasons = [reason for part in worker.parts for reason in part.reasons()]
-    reasons += worker.resources.reasons()
-    if worker.events is not None:
-        reasons += worker.events.reasons()
-    if worker.notes.text:
-        reasons.append(worker.notes.text)
+    found = reasons(worker)
     last = worker.last_step if worker.vision is None else worker.vision.last_answer
     age_s = None if last is None else monotonic() - last
     answers = age_s is not None and age_s < SILENT_S
     return (200 if answers else 503), {
-        "status": ("degraded" if reasons else "ok") if answers else "no answers",
-        "reasons": reasons,
+        "status": ("degraded" if found else "ok") if answers else "no answers",
+        "reasons": found,
         "seconds_since_answer": None if age_s is None else round(age_s, 3),
         "answers": sum(part.answers for part in worker.parts),
         "worker_restarts": worker.notes.restarts,
@@ -46,7 +49,7 @@ def routes(worker):
     from starlette.routing import Route
 
     async def give(request):
-        code, found = health(worker)
-        return JSONResponse(found, code, headers={"Cache-Control": "no-store"})
+        code, content = health(worker)
+        return JSONResponse(content, code, headers={"Cache-Control": "no-store"})
 
     return [Route("/health", give)]

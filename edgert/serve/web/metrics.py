@@ -2,6 +2,7 @@
 
 `state` is a function to a dict; what a service does not have is left out of it:
 
+    degraded   how many reasons /health gives
     record     the newest record of edgert.monitor
     vision     {"fps", "frames", "dropped", "reopened", "camera": "ok" or what is wrong, "seconds": Durations}
     text       `Answerer.state()`; "text_seconds": Durations of its answers
@@ -93,6 +94,8 @@ class _Collector:
         _record(families, state.get("record") or {})
         _vision(families, state.get("vision"))
         _text(families, state.get("text"), state.get("text_seconds"))
+        words = "how many reasons /health gives for not being well"
+        families.add("edgert_degraded", "gauge", words, state.get("degraded"))
         for part, count in state.get("restarts", {}).items():
             families.add("edgert_restarts", "counter", "times that a part was started again", count, part=part)
         for task, name in state.get("models", {}).items():
