@@ -5,7 +5,7 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options
-from edgert.cli.text import time_text
+from edgert.cli.text import json_line, time_text
 from edgert.errors import InputError
 
 EXAMPLE = """
@@ -88,11 +88,9 @@ def _detector(model, args):
     tiers = options.tier_counts(model.session.plan)
     each_ms = run_ns / max(1, len(found)) / 1e6
     if args.json:
-        import json
-
         names = {_label(model, index): round(value, 4) for index, value in each.items()}
         result = {"model": args.model, "data": args.data, "samples": len(found), "map_50": precision}
-        print(json.dumps({**result, "classes": names, "ms_each": each_ms, "tiers": tiers}, ensure_ascii=False))
+        print(json_line({**result, "classes": names, "ms_each": each_ms, "tiers": tiers}))
         return 0
     print(f"mAP@0.5  {100 * precision:.2f} %")
     for index, value in sorted(each.items(), key=lambda item: -item[1]):

@@ -5,7 +5,7 @@ import sys
 
 from edgert.cli import options
 from edgert.cli.facts import gather
-from edgert.cli.text import bytes_text, count_text, shape_text, shorten, table
+from edgert.cli.text import bytes_text, count_text, json_line, shape_text, shorten, table
 
 EXAMPLE = """
 edgert inspect model.bin
@@ -25,9 +25,7 @@ def run(args):
     if args.html:
         return _write_page(facts, args.html)
     if args.json:
-        import json
-
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json_line(facts))
         return 0
     print(_summary(facts))
     print()

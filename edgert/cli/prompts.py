@@ -3,6 +3,7 @@
 import sys
 
 from edgert.cli import options
+from edgert.cli.text import json_line
 from edgert.errors import EdgertError, InputError
 
 SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
@@ -45,11 +46,9 @@ def _answer(model, prompt, settings, args):
     """Stream the answer to stdout, its figures to stderr."""
     generation = model.generate(prompt, **settings)
     if args.json:
-        import json
-
         text = generation.text()
         args.answered(generation.prefill_ns + generation.decode_ns)
-        print(json.dumps(_record(model, prompt, text, generation), ensure_ascii=False), flush=True)
+        print(json_line(_record(model, prompt, text, generation)), flush=True)
         return
     show = _shown_on_terminal if sys.stdout.isatty() else str
     sys.stdout.write(show(prompt))

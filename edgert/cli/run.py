@@ -5,7 +5,7 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options, prompts, watch
-from edgert.cli.text import printable, shape_text, time_text
+from edgert.cli.text import json_line, printable, shape_text, time_text
 from edgert.errors import EdgertError, InputError
 
 EXAMPLE = """
@@ -90,10 +90,8 @@ def _answer(model, answer, name, placed, args):
         _save(model, name, outputs, placed[0][1], args)
     tiers = options.tier_counts(model.session.plan)
     if args.json:
-        import json
-
         ms = round(elapsed_ns / 1e6, 4)
-        print(json.dumps({"input": name, **result, "ms": ms, "tiers": tiers}, ensure_ascii=False))
+        print(json_line({"input": name, **result, "ms": ms, "tiers": tiers}))
         return
     print(printable(name))
     for line in _lines(result):

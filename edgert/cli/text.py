@@ -20,6 +20,16 @@ def printable(text):
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def json_line(value):
+    """One line of JSON: letters of all alphabets as they are, what could steer a terminal or end a line as \\uXXXX."""
+    import json
+
+    line = json.dumps(value, ensure_ascii=False)
+    if line.isprintable():
+        return line
+    return "".join([letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line])
+
+
 def bytes_text(count):
     """1536 -> '1.5 KiB'."""
     for unit in ("B", "KiB", "MiB"):

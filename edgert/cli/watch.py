@@ -4,7 +4,7 @@ import os
 import sys
 
 from edgert.cli import options
-from edgert.cli.text import printable
+from edgert.cli.text import json_line, printable
 from edgert.errors import InputError
 
 
@@ -159,9 +159,7 @@ def _sinks(args, condition):
 
 
 def _print_json(seen):
-    import json
-
-    print(json.dumps(seen.as_dict(), ensure_ascii=False), flush=True)
+    print(json_line(seen.as_dict()), flush=True)
 
 
 def _print_text(seen):

@@ -1,6 +1,7 @@
 """A model file is written into, cut short, replaced or deleted while it serves; played with workers of words."""
 
 import os
+import resource
 
 import pytest
 from play import Play
@@ -8,6 +9,7 @@ from play import Play
 from edgert.errors import ModelFormatError
 from edgert.serve import generation, succession
 from edgert.serve.generation import Copy, Generation
+from edgert.serve.store import Store
 
 
 @pytest.fixture
@@ -95,3 +97,25 @@ def test_a_device_is_not_even_opened(tmp_path):
         with pytest.raises(ModelFormatError):
             Copy(os.fspath(path))
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_disk_that_fills_at_any_byte_leaves_the_last_good_model_as_it_was(tmp_path, capsys):
+    store = Store(tmp_path / "state")
+    (tmp_path / "model.bin").write_bytes(b"first" * 20)
+    store.keep(Generation({"model": [str(tmp_path / "model.bin")]}))
+    (tmp_path / "model.bin").write_bytes(b"other" * 20)
+    second = Generation({"model": [str(tmp_path / "model.bin")]})
+    before = len(os.listdir("/proc/self/fd"))
+    for room in range(100):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        try:
+            store.keep(second)
+            store.remember_bad(second, "x" * 100)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert (tmp_path / "state" / "good0.bin").read_bytes() == b"first" * 20
+        assert os.listdir(tmp_path / "state") == ["good0.bin"]
+    assert capsys.readouterr().err.count("File too large; serving goes on") == 200
+    assert len(os.listdir("/proc/self/fd")) == before
+    store.keep(second)
+    assert (tmp_path / "state" / "good0.bin").read_bytes() == b"other" * 20

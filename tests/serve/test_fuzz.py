@@ -84,7 +84,7 @@ async def attack(port, count, rng):
 
 
 async def exchange(port, data, manner, patience_s=PATIENCE_S):
-    """Send `data`; what is answered first. manner: below 0.3 it ends its side after that, below 0.1 it reads nothing."""
+    """Send `data`; what is answered first. manner: below 0.3 it ends its side then, below 0.1 it reads nothing."""
     received = b""
     with suppress(OSError, TimeoutError):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

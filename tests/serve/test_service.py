@@ -52,16 +52,18 @@ def test_a_service_is_ready_with_its_first_answer_and_ends_in_order(service):
 
 
 @pytest.mark.parametrize("part", ["worker", "camera"])
-def test_a_part_that_is_killed_starts_again_alone(service, part):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_part_that_is_killed_or_crashes_starts_again_alone(service, part, number):
     running = service()
     before = running.parts()
-    os.kill(before[part], signal.SIGKILL)
+    os.kill(before[part], number)
     running.until(lambda: running.parts().get(part, before[part]) != before[part])
     running.until(lambda: (running.health().get("seconds_since_answer") or 9) < 0.5)
     other = "camera" if part == "worker" else "worker"
     assert running.parts()[other] == before[other]
     health = running.until(lambda: running.health())
     assert health["worker_restarts"] == int(part == "worker")
+    assert f"died of signal {number}" in running.said()
     assert running.stop()[0] == 0
 
 

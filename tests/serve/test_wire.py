@@ -131,6 +131,18 @@ def test_a_client_that_does_not_read_is_sent_away(server, monkeypatch):
     client.close()
 
 
+def test_the_kernel_is_told_to_notice_a_client_that_is_gone_without_a_word(server):
+    client = server.connect(GET + b"\r\n")
+    receive(client, b"shakespeare")
+    [protocol] = server.server.server_state.connections
+    connection = protocol.transport.get_extra_info("socket")
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    found = {name: connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{name}")) for name in wire.GONE}
+    assert found == wire.GONE
+    assert found["KEEPIDLE"] + found["KEEPINTVL"] * found["KEEPCNT"] == found["USER_TIMEOUT"] / 1000 == 35
+    client.close()
+
+
 def test_idle_connections_make_room(server, monkeypatch):
     monkeypatch.setattr(wire, "MAX_CONNECTIONS", 20)
     idle = [server.connect() for _ in range(200)]
