@@ -1,4 +1,4 @@
-"""Words of strangers, in a model's name and labels, a file's name and a camera's: none steers a terminal or a journal."""
+"""Words of strangers, in names of models, labels, files and cameras: none steers a terminal or a journal."""
 
 import pytest
 import tiny
