@@ -21,7 +21,7 @@ JOURNAL = "journald.conf"
 UNITS = ("edgert-camera.service", "edgert-prompt.service")
 _LOOK_EVERY_S = 0.25
 _START_S = 90  # the longest that a unit may take to be ready
-_SILENT_S = 3.0  # the longest that /health may be silent while its unit is up
+_SILENT_S = 10.0  # the longest that /health may be silent while its unit is up: a board that has just started is busy
 _SHOWN = "ActiveState,SubState,Result,NRestarts,MainPID,StatusText"
 
 _RECOVER_UNIT = """\
