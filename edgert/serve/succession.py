@@ -55,8 +55,11 @@ class Succession:
         return [one.reports for one in (self.worker, self._candidate) if one is not None and one.code is None]
 
     def propose(self, generation):
-        """Try a new generation. Raises: NothingServes if it is the first and known to be bad."""
-        why = self._store.why_bad(generation)
+        """Try a new generation. One that failed before is tried again only where nothing else could serve.
+
+        Raises: NothingServes if it is the first, and no worker can be started for it.
+        """
+        why = self._store.why_bad(generation) if self._has_another(generation) else None
         if self._candidate is not None:
             say(f"{self._next.name}: a newer one was asked for")
             self._drop_candidate()
@@ -70,6 +73,16 @@ class Succession:
             self._refuse(f"no worker can be started: {error.strerror}", 1, remember=False)
             return
         self._trial_ends = now + (TRIAL_S if self.worker else FIRST_TRIAL_S)
+
+    def _has_another(self, generation):
+        """Whether there are other models that could serve: those in charge, or the last good ones of an earlier run."""
+        if self.generation is not None:
+            return True
+        good = self._store.last_good(generation.settings)
+        if good is None:
+            return False
+        good.close()
+        return good.digest != generation.digest
 
     def tick(self, now, elapsed_s):
         """Do what is due. Returns: whether the worker in charge gave a result. Raises: NothingServes."""
@@ -117,7 +130,7 @@ class Succession:
             self._refuse(candidate.how_it_ended(), code, candidate.is_unfit and not self._next.changed)
         elif not candidate.ready and now > self._trial_ends:
             self._drop_candidate()
-            self._refuse("too slow: it was not ready in time", 1)
+            self._refuse("too slow: it was not ready in time", 1, remember=False)
         elif candidate.ready and self.worker is None:
             self._promote(now)
         elif candidate.ready and not self.worker.stopping:

@@ -5,7 +5,7 @@ import resource
 from time import perf_counter_ns
 
 from edgert import machine
-from edgert.errors import InputError, ModelFormatError
+from edgert.errors import EdgertError, InputError, ModelFormatError
 
 RUNS = 5
 SLOWEST_S = 2.0  # of one answer, where no frame rate was promised
@@ -16,17 +16,21 @@ class Unfit(ModelFormatError):
     """This file cannot serve here, today or tomorrow."""
 
 
+class NotNow(EdgertError):
+    """This file cannot serve here as things are. It is not remembered: a board that is busy, hot or full calms down."""
+
+
 def check_size(path, name):
     """Refuse a file that is larger than the memory that is left, and limit what loading may take.
 
-    Raises: Unfit.
+    Raises: NotNow.
     """
     left = memory_left()
     size = os.stat(path).st_size
     if left is None:
         return
     if size > _SHARE * left:
-        raise Unfit(f"{name}: too big: {size:,} bytes, and {left:,} bytes of memory are left")
+        raise NotNow(f"{name}: too big: {size:,} bytes, and {left:,} bytes of memory are left")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = int(_used() + _SHARE * left)
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
@@ -47,12 +51,12 @@ def check_answers(model, name):
 
 
 def check_speed(answer, name, fps=None):
-    """`answer()` gives one answer; half of a few must take no longer than was promised. Raises: Unfit."""
+    """`answer()` gives one answer; half of a few must take no longer than was promised. Raises: NotNow."""
     limit_s = 1 / fps if fps else SLOWEST_S
     times = sorted(elapsed_s(answer) for _ in range(RUNS))
     if times[RUNS // 2] > limit_s:
         promised = f"{fps:g} frames a second" if fps else f"one in {SLOWEST_S:g} s"
-        raise Unfit(f"{name}: too slow: an answer takes {1000 * times[RUNS // 2]:.0f} ms; promised: {promised}")
+        raise NotNow(f"{name}: too slow: an answer takes {1000 * times[RUNS // 2]:.0f} ms; promised: {promised}")
 
 
 def elapsed_s(answer):

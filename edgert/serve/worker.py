@@ -45,7 +45,7 @@ def main():
         code = error.exit_code
         _write(reports, f"failed {code} {error}")
     except MemoryError:
-        code = ModelFormatError.exit_code
+        code = trial.NotNow.exit_code
         _write(reports, f"failed {code} too big: memory ran out")
     except Exception as error:
         import traceback

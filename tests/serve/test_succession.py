@@ -94,16 +94,12 @@ def test_an_old_worker_that_does_not_finish_is_killed(play):
     assert play.serving == "second"
 
 
-@pytest.mark.parametrize("how", ["says why", "crashes", "takes too long"])
+@pytest.mark.parametrize("how", ["says why", "crashes"])
 def test_a_new_worker_that_fails_is_refused_and_remembered(play, how):
     play.begin()
     new = play.propose("bad")
-    if how == "takes too long":
-        play.pass_time(succession.TRIAL_S + 1, 0.1)
-        assert new.code == -9
-    else:
-        new.dies(3, (3, "golden answer 0 is wrong")) if how == "says why" else new.dies(-11)
-        play.pass_time(0.1)
+    new.dies(3, (3, "golden answer 0 is wrong")) if how == "says why" else new.dies(-11)
+    play.pass_time(0.1)
     assert play.serving == "first"
     assert not play.workers[0].stopping
     assert "bad.bin was refused" in play.notes.text
@@ -116,6 +112,37 @@ def test_a_new_worker_that_fails_is_refused_and_remembered(play, how):
     play.workers[0].dies(0)
     play.pass_time(0.1, 0.1)
     assert (play.serving, play.notes.text) == ("third", "")
+
+
+@pytest.mark.parametrize("how", ["says so", "takes too long"])
+def test_a_new_worker_that_is_slow_is_refused_and_may_try_again(play, how):
+    play.begin()
+    new = play.propose("slow")
+    if how == "says so":
+        new.dies(1, (1, "too slow: an answer takes 656 ms; promised: 2 frames a second"))
+    play.pass_time(succession.TRIAL_S + 1, 0.1)
+    assert new.code == (1 if how == "says so" else -9)
+    assert play.serving == "first"
+    assert "slow.bin was refused, the last good one serves: too slow" in play.notes.text
+    assert not (play.folder / "state" / "bad.txt").exists()
+    play.propose("slow").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    assert play.serving == "slow"
+
+
+@pytest.mark.parametrize("was", ["good", "never good"])
+def test_what_failed_before_is_tried_at_a_start_where_nothing_else_could_serve(play, tmp_path, was):
+    if was == "good":
+        play.begin()
+    play.store.remember_bad(Generation(play.settings("first")), "it crashed")
+    second = Play(tmp_path, tmp_path / "state")
+    assert second.store.why_bad(Generation(second.settings("first"))) == "it crashed"
+    second.succession.first(second.settings("first"))
+    second.workers[0].serves()
+    second.pass_time(0.1)
+    assert second.serving == "first"
 
 
 def test_what_failed_before_is_known_to_the_next_service_too(play, tmp_path):
