@@ -5,7 +5,7 @@ Source: the manual page sd_notify(3): datagrams of NAME=value lines to the socke
 
 import os
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 
 class Notify:
@@ -23,6 +23,19 @@ class Notify:
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
+
+
+    @contextmanager
+    def longer(self, seconds):
+        """Context in which the manager's watchdog waits for so long at least, before and after as it was asked to."""
+        if self.watchdog_s is None or self.watchdog_s > seconds:
+            yield
+            return
+        self.send(f"WATCHDOG_USEC={int(1e6 * seconds)}")
+        try:
+            yield
+        finally:
+            self.send(f"WATCHDOG_USEC={int(1e6 * self.watchdog_s)}")
 
 
 def _seconds(environ):

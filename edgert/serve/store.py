@@ -37,16 +37,20 @@ class Store:
         while len(self._bad) > MOST_BAD:
             del self._bad[next(iter(self._bad))]
         lines = [f"{digest} {text}\n".encode() for digest, text in self._bad.items()]
-        self._write("bad.txt", lines)
+        for _ in self._write("bad.txt", lines):
+            pass
 
     def keep(self, generation):
-        """This generation proved itself: its models are the last good ones."""
-        before = self.same(generation)
-        if before is not None:
-            before.close()
+        """This generation proved itself: its models become the last good ones.
+
+        A generator that writes a piece at a time: a large file takes minutes on a memory card, and whoever has more
+        urgent work does that in between. One that is not run to its end leaves all as it was.
+        """
+        if self.folder is None:
             return
         for number, copy in enumerate(generation.copies):
-            if not self._write(f"good{number}.bin", copy.pieces(), copy.digest):
+            is_kept = yield from self._is_kept(number, copy)
+            if not is_kept and not (yield from self._write(f"good{number}.bin", copy.pieces(), copy.digest)):
                 return
 
     def last_good(self, settings):
@@ -78,27 +82,47 @@ class Store:
                 digest, _, text = line.strip().partition(" ")
                 self._bad[digest] = text
 
+    def _is_kept(self, number, copy):
+        """Whether this file lies here already."""
+        try:
+            with open(self._good(number), "rb", buffering=0) as file:
+                for piece in copy.pieces():
+                    if file.read(len(piece)) != piece:
+                        return False
+                    yield
+                return not file.read(1)
+        except OSError:
+            return False
+
     def _write(self, name, pieces, digest=None):
-        """Write a file of the folder, whole or not at all; only with this SHA-256, where one is given.
+        """Write a file of the folder, whole or not at all; only with this SHA-256, where one is given. A generator.
 
         Returns: whether it was written; a full disk is no reason to stop serving.
         """
         if self.folder is None:
             return False
         path, written = os.path.join(self.folder, name), sha256()
+        new = f"{path}.new"
         try:
-            with open(f"{path}.new", "wb") as file:
+            with open(new, "wb", buffering=0) as file:
                 for piece in pieces:
-                    file.write(piece)
+                    _put(file, piece)
                     written.update(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            if digest not in (None, written.hexdigest()):
-                raise OSError(errno.ESTALE, "what is to be kept was changed meanwhile")
-            os.replace(f"{path}.new", path)
+                    yield
+                if digest not in (None, written.hexdigest()):
+                    raise OSError(errno.ESTALE, "what is to be kept was changed meanwhile")
+            os.replace(new, path)
         except OSError as error:
             say(f"{path}: {error.strerror}; serving goes on")
-            with suppress(OSError):
-                os.unlink(f"{path}.new")
             return False
+        finally:
+            with suppress(OSError):
+                os.unlink(new)  # it is there only if something went wrong
         return True
+
+
+def _put(file, piece):
+    """All of a piece, to the disk itself: no minute's worth of it is left to the end."""
+    while piece:
+        piece = piece[file.write(piece) :]
+    os.fdatasync(file.fileno())

@@ -16,6 +16,7 @@ TRIAL_S = 25.0  # for a new worker to become ready beside another
 FIRST_TRIAL_S = 60.0  # for the first one
 PROVING_S = 10.0  # in charge and without a fault for so long, it is good
 LOOK_S = 1.0  # between two looks whether somebody wrote into a model file
+KEEPING_S = 0.05  # of each tick, for writing what is to be kept
 DRAIN_S = 4.0  # for the old one to finish what it answers
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
@@ -41,6 +42,7 @@ class Succession:
         self.served, self._proven, self._answered, self._dying = False, True, False, []
         self._due = self._pause_s = self._drain_ends = self._next_look = 0.0
         self._wanted, self._look_s = None, LOOK_S
+        self._keeping = None  # what the store still has to write, piece by piece
 
     def first(self, settings):
         """Try the first generation; where its models cannot even be read, the last good one. Raises: NothingServes."""
@@ -87,6 +89,7 @@ class Succession:
     def tick(self, now, elapsed_s):
         """Do what is due. Returns: whether the worker in charge gave a result. Raises: NothingServes."""
         self._dying = [worker for worker in self._dying if not worker.has_ended()]
+        self._go_on_keeping()
         if self._candidate is not None:
             self._look_after_candidate(now, elapsed_s)
         if self.generation is not None and now >= self._next_look:
@@ -139,7 +142,7 @@ class Succession:
 
     def _promote(self, now):
         """The candidate is in charge from now on, on probation. Behind it stands the one before, if that answered."""
-        first = self.generation is None
+        first, self._keeping = self.generation is None, None
         if self._answered:
             self._set_good(self.generation)
         elif self.generation not in (None, self._good):
@@ -159,7 +162,17 @@ class Succession:
     def _is_proven(self):
         self._proven = True
         self._set_good(self.generation)
-        self._store.keep(self.generation)
+        self._keeping = self._store.keep(self.generation)
+
+    def _go_on_keeping(self):
+        ends = monotonic() + KEEPING_S
+        while self._keeping is not None:
+            try:
+                next(self._keeping)
+            except StopIteration:
+                self._keeping = None
+            if monotonic() > ends:
+                break
 
     def _is_changed(self, now):
         """Somebody wrote into a file that the worker in charge maps: it may give wrong answers, or die.
@@ -181,7 +194,7 @@ class Succession:
 
     def _replace(self, generation):
         """In the place of the generation in charge another one of the same bytes, from now on."""
-        before, self.generation = self.generation, generation
+        before, self.generation, self._keeping = self.generation, generation, None
         if self._good is before:
             self._good = generation
         before.close()

@@ -29,6 +29,7 @@ from edgert.sources.keeper import TICK_S, Keeper
 
 START = "from edgert.serve.supervisor import main; main()"
 DRAIN_S = 4.0  # from SIGTERM until what is left is killed
+READING_S = 120.0  # that a large model may take to be read from a slow card
 _STATUS_S = 1.0
 
 
@@ -117,7 +118,9 @@ class Supervisor:
                 say(f"{', '.join(fixed)}: will change when the service is started again")
             kept = {name: self.settings[name] for name in settings.FIXED if name in self.settings}
             others = {name: value for name, value in wanted.items() if name not in settings.FIXED}
-            self.succession.propose(Generation(others | kept))
+            with self.notify.longer(READING_S):
+                generation = Generation(others | kept)
+            self.succession.propose(generation)
         except NothingServes:
             raise
         except EdgertError as error:

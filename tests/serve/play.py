@@ -66,7 +66,7 @@ class Play:
     def begin(self, content="first"):
         self.succession.first(self.settings(content))
         self.workers[0].serves()
-        return self.pass_time(0.1, succession.PROVING_S + 1)
+        return self.pass_time(0.1, succession.PROVING_S + 1, 0.1)
 
     def propose(self, content):
         self.succession.propose(Generation(self.settings(content)))

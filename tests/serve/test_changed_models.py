@@ -18,6 +18,11 @@ def large(monkeypatch):
     monkeypatch.setattr(generation, "IN_MEMORY_BYTES", 0)
 
 
+def keep(store, generation):
+    for _ in store.keep(generation):
+        pass
+
+
 def overwrite(path, content):
     with open(path, "r+b") as file:
         file.truncate(0)
@@ -84,7 +89,7 @@ def test_a_large_model_that_was_replaced_or_deleted_is_still_there(play, large):
 def test_a_file_that_changes_while_it_is_kept_is_not_kept(play, large, capsys):
     changed = Generation(play.settings("first"))
     overwrite(play.folder / "first.bin", b"other")
-    play.store.keep(changed)
+    keep(play.store, changed)
     assert "changed meanwhile" in capsys.readouterr().err
     assert os.listdir(play.folder / "state") == []
 
@@ -102,14 +107,14 @@ def test_a_device_is_not_even_opened(tmp_path):
 def test_a_disk_that_fills_at_any_byte_leaves_the_last_good_model_as_it_was(tmp_path, capsys):
     store = Store(tmp_path / "state")
     (tmp_path / "model.bin").write_bytes(b"first" * 20)
-    store.keep(Generation({"model": [str(tmp_path / "model.bin")]}))
+    keep(store, Generation({"model": [str(tmp_path / "model.bin")]}))
     (tmp_path / "model.bin").write_bytes(b"other" * 20)
     second = Generation({"model": [str(tmp_path / "model.bin")]})
     before = len(os.listdir("/proc/self/fd"))
     for room in range(100):
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
         try:
-            store.keep(second)
+            keep(store, second)
             store.remember_bad(second, "x" * 100)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -117,5 +122,28 @@ def test_a_disk_that_fills_at_any_byte_leaves_the_last_good_model_as_it_was(tmp_
         assert os.listdir(tmp_path / "state") == ["good0.bin"]
     assert capsys.readouterr().err.count("File too large; serving goes on") == 200
     assert len(os.listdir("/proc/self/fd")) == before
-    store.keep(second)
+    keep(store, second)
     assert (tmp_path / "state" / "good0.bin").read_bytes() == b"other" * 20
+
+
+def test_keeping_a_large_model_leaves_time_for_everything_else(play, monkeypatch):
+    play.begin()
+    assert (play.folder / "state" / "good0.bin").read_text() == "first"
+    monkeypatch.setattr(generation, "_PIECE", 1)
+    monkeypatch.setattr(succession, "KEEPING_S", -1)  # one piece a tick
+    play.propose("second").serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1, succession.PROVING_S + 1)
+    for written in ("s", "se", "sec"):
+        play.pass_time(0.1)
+        assert (play.folder / "state" / "good0.bin.new").read_text() == written
+    play.propose("third").serves()  # which ends it
+    play.pass_time(0.1)
+    play.succession.worker.dies(0)
+    play.pass_time(0.1, 0.1)
+    assert os.listdir(play.folder / "state") == ["good0.bin"]
+    assert (play.folder / "state" / "good0.bin").read_text() == "first"
+    play.pass_time(succession.PROVING_S + 1, *[0.1] * 20)
+    assert (play.folder / "state" / "good0.bin").read_text() == "third"
+    assert play.serving == "third"

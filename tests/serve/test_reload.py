@@ -38,7 +38,7 @@ def running(tmp_path):
     writer.write(detector(), tmp_path / "model.bin")
     config = tmp_path / "edgert.conf"
     config.write_text(f"model = {tmp_path / 'model.bin'}\ncamera = {CAMERA}\nfps = 50\n")
-    service = Service(tmp_path, "--config", config)
+    service = Service(tmp_path, "--config", config, watchdog_s=15)
     service.config, service.model = config, tmp_path / "model.bin"
     yield service.until_ready()
     assert service.stop()[0] == 0
@@ -66,6 +66,8 @@ def test_a_new_model_takes_over_and_the_camera_goes_on(running):
     assert after["camera"] == before["camera"]
     health = running.until(running.health)
     assert (health["reasons"], health["worker_restarts"]) == ([], 0)
+    told = [line for line in running.listen() if line.startswith("WATCHDOG_USEC")]
+    assert told == ["WATCHDOG_USEC=120000000", "WATCHDOG_USEC=15000000"]  # a large model is read for longer than that
 
 
 def test_a_damaged_or_wrong_model_is_refused_and_the_old_one_never_stops(running):
