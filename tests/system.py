@@ -1,6 +1,7 @@
 """What only the kernel can do: small disks, control groups, networks that are cut. Each says why it cannot."""
 
 import os
+import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 
@@ -18,12 +19,12 @@ def small_disk(folder, kib):
         _run("umount", "-l", folder)
 
 
-def fill(folder):
-    """Take the last byte of a disk. Returns: the file to delete when there is to be room again."""
-    path = folder / "filler"
+def fill(folder, left=0):
+    """Take all but `left` bytes of a disk. Returns: the file to delete when there is to be room again."""
+    path, piece = folder / "filler", bytes(4096)
     with path.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+        while not left or shutil.disk_usage(folder).free > left:
+            file.write(piece)
     return path
 
 
