@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -49,7 +50,7 @@ async def frames(port, since=None):
 async def crowd(port, pid, clients, tokens, rounds, idle):
     """What a crowd of clients met in all rounds, the times of /health, the worker's memory in MiB before, at most and
     after, and the frame rates before and in the crowd."""
-    statuses, answered, looks, memory, done = {}, [], [], [], asyncio.Event()
+    statuses, answered = {}, []
     start = await frames(port)
     await asyncio.sleep(ALONE_S)
     rate_alone = await frames(port, start)
@@ -62,26 +63,37 @@ async def crowd(port, pid, clients, tokens, rounds, idle):
             answered.append(seconds)
             assert b'"finish_reason"' in content
 
-    async def look():
-        while not done.is_set():
+    before = rss_mib(pid)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(idle)]
+    await asyncio.sleep(0.5 if idle else 0)
+    start = await frames(port)
+    # A process of its own: the one that is 100 clients at once is busier than the service.
+    looking = subprocess.Popen([sys.executable, __file__, "--look", str(port), str(pid)], stdout=subprocess.PIPE)
+    for _ in range(rounds):
+        await asyncio.gather(*[one(number) for number in range(clients)])
+    looking.terminate()
+    looks, memory = json.loads(looking.communicate()[0])
+    rates = rate_alone, await frames(port, start)
+    for _, writer in silent:
+        writer.close()
+    return statuses, answered, looks, (before, max(memory), rss_mib(pid)), rates
+
+
+def look(port, pid):
+    """Ask how the service is until SIGTERM, and print how long each answer took and the worker's memory then."""
+    looks, memory, over = [], [], []
+    signal.signal(signal.SIGTERM, lambda *_: over.append(True))
+
+    async def watch():
+        while not over:
             status, seconds, _ = await ask(port, "/health")
             assert status == 200
             looks.append(seconds)
             memory.append(rss_mib(pid))
             await asyncio.sleep(0.002)
 
-    before = rss_mib(pid)
-    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(idle)]
-    await asyncio.sleep(0.5 if idle else 0)
-    start, looking = await frames(port), asyncio.create_task(look())
-    for _ in range(rounds):
-        await asyncio.gather(*[one(number) for number in range(clients)])
-    done.set()
-    await looking
-    rates = rate_alone, await frames(port, start)
-    for _, writer in silent:
-        writer.close()
-    return statuses, answered, looks, (before, max(memory), rss_mib(pid)), rates
+    asyncio.run(watch())
+    print(json.dumps([looks, memory]))
 
 
 def rss_mib(pid):
@@ -126,7 +138,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--camera", metavar="SOURCE")
     parser.add_argument("--idle", type=int, default=0)
+    parser.add_argument("--look", nargs=2, type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.look:
+        look(*args.look)
+        return
     process, port = started([*args.model, "--threads", "1", *(["--camera", args.camera] if args.camera else [])])
     try:
         found = asyncio.run(crowd(port, worker_of(process.pid), args.clients, args.tokens, args.rounds, args.idle))
