@@ -53,6 +53,10 @@ cdef extern from * nogil:
     i32v i32_max(i32v a, i32v b)
     i32v i32_from_i8(const int8_t *p)
 
+    i8v i8_set(int8_t v)
+    i8v i8_min(i8v a, i8v b)
+    i8v i8_max(i8v a, i8v b)
+
     f32v f32_set(float v)
     f32v f32_load(const float *p)
     void f32_store(float *p, f32v v)

@@ -7,34 +7,27 @@ cdef struct Pool:
     int kh, kw
     int stride_h, stride_w
     int pad_top, pad_left
-    int maximum
     int32_t zero_in
     double scale_in
     double scale_out
 
 
-cdef void pool_pixel(const Pool *p, const int8_t *image, int y0, int y1, int x0, int x1, int8_t *out) noexcept nogil:
+cdef void avg_pixel(const Pool *p, const int8_t *image, int y0, int y1, int x0, int x1, int8_t *out) noexcept nogil:
     """One output pixel from the input window [y0, y1) x [x0, x1)."""
     cdef int c = 0, y, x, count = (y1 - y0) * (x1 - x0)
-    cdef i32v acc, value
-    cdef f32v result, multiplier = f32_set(<float>(p.scale_in / (p.scale_out * count)))
+    cdef i32v acc
+    cdef f32v multiplier = f32_set(<float>(p.scale_in / (p.scale_out * count)))
     cdef requant q = requant_of(&p.out)
-    cdef i32v zero_point = i32_set(p.out.zero_point)
     while c < p.c:
-        acc = i32_set(-128 if p.maximum else -p.zero_in * count)
+        acc = i32_set(-p.zero_in * count)
         for y in range(y0, y1):
             for x in range(x0, x1):
-                value = i32_from_i8(image + (<Py_ssize_t>y * p.w_in + x) * p.c + c)
-                acc = i32_max(acc, value) if p.maximum else i32_add(acc, value)
-        if p.maximum:
-            result = f32_from_i32(i32_sub(acc, zero_point))
-        else:
-            result = f32_mul(f32_from_i32(acc), multiplier)
-        i8_store_one(out + c, min(LANES, p.c - c), result, &q)
+                acc = i32_add(acc, i32_from_i8(image + (<Py_ssize_t>y * p.w_in + x) * p.c + c))
+        i8_store_one(out + c, min(LANES, p.c - c), f32_mul(f32_from_i32(acc), multiplier), &q)
         c += LANES
 
 
-cdef void pool_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+cdef void avg_pool_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
     cdef const Pool *p = <const Pool *>params
     cdef int row, y, x, top, left
     cdef const int8_t *image
@@ -46,7 +39,52 @@ cdef void pool_kernel(const void *params, char *const *tensors, char *scratch, i
         for x in range(p.w_out):
             left = x * p.stride_w - p.pad_left
             out = <int8_t *>tensors[1] + (<Py_ssize_t>row * p.w_out + x) * p.c
-            pool_pixel(p, image, max(top, 0), min(top + p.kh, p.h_in), max(left, 0), min(left + p.kw, p.w_in), out)
+            avg_pixel(p, image, max(top, 0), min(top + p.kh, p.h_in), max(left, 0), min(left + p.kw, p.w_in), out)
+
+
+cdef inline void max_words(int8_t *out, Py_ssize_t n, const int8_t *x, Py_ssize_t step, int count, i8v least, i8v most) noexcept nogil:
+    """out[i] = the largest of the `count` words x[i + k * step], clamped, for i < n."""
+    cdef Py_ssize_t i = 0
+    cdef int k
+    cdef i8v best
+    while i < n:
+        best = least
+        for k in range(count):
+            best = i8_max(best, w_load(x + i + k * step))
+        best = i8_min(best, most)
+        if n - i >= 4 * LANES:
+            i8_store4(out + i, best)
+        else:
+            i8_store_first(out + i, best, 0, <int>(n - i))
+        i += 4 * LANES
+
+
+cdef inline void max_along(const Pool *p, const int8_t *line, int8_t *out, i8v least, i8v most) noexcept nogil:
+    """A row of outputs from the largest words of its input columns. At stride 1 whole windows lie side by side."""
+    cdef int x = 0, left, run
+    while x < p.w_out:
+        left = x * p.stride_w - p.pad_left
+        run = 1
+        if p.stride_w == 1 and left >= 0:
+            run = max(1, min(p.w_out - x, p.w_in - p.kw - left + 1))
+        max_words(out + <Py_ssize_t>x * p.c, <Py_ssize_t>run * p.c, line + <Py_ssize_t>max(left, 0) * p.c, p.c,
+                   min(left + p.kw, p.w_in) - max(left, 0), least, most)
+        x += run
+
+
+cdef void max_pool_kernel(const void *params, char *const *tensors, char *scratch, int thread, int n_threads) noexcept nogil:
+    """Down the columns first, a whole row of the picture at once into scratch, then along that row."""
+    cdef const Pool *p = <const Pool *>params
+    cdef i8v lowest = i8_set(-128), highest = i8_set(127), least = i8_set(p.out.clamp_min), most = i8_set(p.out.clamp_max)
+    cdef Py_ssize_t row_bytes = <Py_ssize_t>p.w_in * p.c
+    cdef int row, top, y0, y1
+    cdef const int8_t *rows
+    for row in range(<int>share(p.n * p.h_out, thread, n_threads), <int>share(p.n * p.h_out, thread + 1, n_threads)):
+        top = row % p.h_out * p.stride_h - p.pad_top
+        y0, y1 = max(top, 0), min(top + p.kh, p.h_in)
+        rows = <const int8_t *>tensors[0] + (<Py_ssize_t>(row // p.h_out) * p.h_in + y0) * row_bytes
+        max_words(<int8_t *>scratch, row_bytes, rows, row_bytes, y1 - y0, lowest, highest)
+        max_along(p, <const int8_t *>scratch, <int8_t *>tensors[1] + <Py_ssize_t>row * p.w_out * p.c, least, most)
 
 
 def bind_pool(op, inputs, outputs, attrs):
@@ -60,13 +98,16 @@ def bind_pool(op, inputs, outputs, attrs):
     p.kh, p.kw = attrs["kh"], attrs["kw"]
     p.stride_h, p.stride_w = attrs.get("stride_h", 1), attrs.get("stride_w", 1)
     p.pad_top, p.pad_left = attrs.get("pad_top", 0), attrs.get("pad_left", 0)
-    p.maximum = op == "max_pool2d"
     p.zero_in = x.quant.zero_point
     p.scale_in, p.scale_out = scale_of(x), scale_of(out)
     set_output(&p.out, out, attrs)
+    cdef Py_ssize_t row_bytes = <Py_ssize_t>p.w_in * p.c
+    if op == "max_pool2d":
+        work = (<Py_ssize_t>p.n * p.h_out * p.kh * row_bytes + out.size * p.kw) * MOVE
+        return make_step(op, <uintptr_t>&max_pool_kernel, layout, work, row_bytes + 4 * LANES)
     if 255.0 * p.scale_in / p.scale_out > NARROW_MAX:
         return None
-    return make_step(op, <uintptr_t>&pool_kernel, layout, out.size * p.kh * p.kw * MOVE)
+    return make_step(op, <uintptr_t>&avg_pool_kernel, layout, out.size * p.kh * p.kw * MOVE)
 
 
 cdef enum ReduceOp:

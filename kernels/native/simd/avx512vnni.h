@@ -30,6 +30,10 @@ static inline i32v i32_mul(i32v a, i32v b) { return _mm512_mullo_epi32(a, b); }
 static inline i32v i32_max(i32v a, i32v b) { return _mm512_max_epi32(a, b); }
 static inline i32v i32_from_i8(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 
+static inline i8v i8_set(int8_t v) { return _mm512_set1_epi8(v); }
+static inline i8v i8_min(i8v a, i8v b) { return _mm512_min_epi8(a, b); }
+static inline i8v i8_max(i8v a, i8v b) { return _mm512_max_epi8(a, b); }
+
 static inline f32v f32_set(float v) { return _mm512_set1_ps(v); }
 static inline f32v f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void f32_store(float *p, f32v v) { _mm512_storeu_ps(p, v); }

@@ -34,6 +34,10 @@ static inline i32v i32_from_i8(const int8_t *p)
     return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)))));
 }
 
+static inline i8v i8_set(int8_t v) { return vdupq_n_s8(v); }
+static inline i8v i8_min(i8v a, i8v b) { return vminq_s8(a, b); }
+static inline i8v i8_max(i8v a, i8v b) { return vmaxq_s8(a, b); }
+
 static inline f32v f32_set(float v) { return vdupq_n_f32(v); }
 static inline f32v f32_load(const float *p) { return vld1q_f32(p); }
 static inline void f32_store(float *p, f32v v) { vst1q_f32(p, v); }

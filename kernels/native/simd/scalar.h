@@ -32,6 +32,11 @@ static inline i32v i32_mul(i32v a, i32v b) { EACH_LANE a.v[l] = (int32_t)((uint3
 static inline i32v i32_max(i32v a, i32v b) { EACH_LANE a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l]; return a; }
 static inline i32v i32_from_i8(const int8_t *p) { i32v r; EACH_LANE r.v[l] = p[l]; return r; }
 
+/* 4 * LANES words, compared as they are */
+static inline i8v i8_set(int8_t s) { i8v r; memset(r.v, s, sizeof r.v); return r; }
+static inline i8v i8_min(i8v a, i8v b) { for (int i = 0; i < 4 * LANES; i++) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i]; return a; }
+static inline i8v i8_max(i8v a, i8v b) { for (int i = 0; i < 4 * LANES; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i]; return a; }
+
 static inline f32v f32_set(float s) { f32v r; EACH_LANE r.v[l] = s; return r; }
 static inline f32v f32_load(const float *p) { f32v r; memcpy(&r, p, sizeof r); return r; }
 static inline void f32_store(float *p, f32v a) { memcpy(p, &a, sizeof a); }
