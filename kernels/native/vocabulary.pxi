@@ -81,6 +81,7 @@ cdef extern from * nogil:
     x4v x4_load(const uint8_t *p)
     i8v w_load(const int8_t *p)
     i32v dot4(i32v acc, x4v x, i8v w)
+    i32v dot4_at(i32v acc, x4v x, const int8_t *w)
     int w_index(int lane, int k)
 
     xblock block_load(const uint8_t *p)

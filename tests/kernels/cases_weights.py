@@ -103,6 +103,18 @@ DEPTHWISE = {
     "3x3_stride_2": ((1, 15, 13, 24), (3, 3, 24), {**pads(0, 1, 0, 1), **STRIDE_2}, {}),
     "3x3_stride_2_same": ((1, 12, 10, 64), (3, 3, 64), {**PAD_1, **STRIDE_2}, {}),
     "5x5": ((1, 9, 9, 40), (5, 5, 40), pads(2, 2, 2, 2), {}),
+    # more than three rows go through the dot product in two parts, five columns at stride 1 by a way of their own
+    "5x5_64": ((1, 7, 9, 64), (5, 5, 64), pads(2, 2, 2, 2), {}),
+    "5x5_96_batch": ((2, 6, 8, 96), (5, 5, 96), pads(2, 2, 2, 2), {}),
+    "5x5_72_extremes": ((1, 6, 12, 72), (5, 5, 72), {**pads(2, 2, 2, 2), "clamp_min": -20, "clamp_max": 90}, EXTREMES),
+    "5x5_weight_zero_point": ((1, 7, 7, 80), (5, 5, 80), pads(2, 2, 2, 2), {"weight_zero_point": -128, "fill": "extremes"}),
+    "5x5_dilated": ((1, 11, 12, 70), (5, 5, 70), {"dilation_h": 2, "dilation_w": 2}, {}),
+    "5x5_dilated_rows": ((1, 11, 7, 70), (5, 5, 70), {"dilation_h": 2}, {}),
+    "4x5": ((1, 9, 8, 67), (4, 5, 67), pads(1, 2, 2, 2), {}),
+    "6x5_multiplier": ((1, 9, 8, 36), (6, 5, 72), pads(2, 3, 2, 2), {}),
+    "5x3_stride_2": ((1, 11, 11, 65), (5, 3, 65), {**pads(2, 2, 1, 1), **STRIDE_2}, {}),
+    "6x1": ((1, 8, 5, 20), (6, 1, 20), {}, {}),
+    "7x5": ((1, 9, 7, 66), (7, 5, 66), pads(3, 3, 2, 2), {}),
     "5x5_stride_2_prime": ((1, 13, 11, 17), (5, 5, 17), {**pads(1, 0, 2, 0), **STRIDE_2}, {}),
     "7x7": ((1, 7, 7, 9), (7, 7, 9), pads(3, 3, 3, 3), {}),
     "2x2_even": ((1, 6, 7, 33), (2, 2, 33), pads(0, 1, 0, 1), {}),
@@ -145,6 +157,7 @@ DEPTHWISE = {
     "huge_multiplier": ((1, 4, 4, 16), (3, 3, 16), {}, {"scales": (1e3, 1e3, 1e-10), "out_zero_point": 11}),
 }  # fmt: skip
 DEPTHWISE |= {f"{c}_channels": ((1, 5, 6, c), (3, 3, c), PAD_1, {}) for c in (*ALL_CHANNELS, 96, 112, 127, 128, 144)}
+DEPTHWISE |= {f"5x5_{w}_wide": ((1, 4, w, 68), (5, 5, 68), pads(2, 2, 2, 2), {}) for w in (1, 2, 3, 4, 5, 6, 11)}
 DEPTHWISE |= {f"{c}_channels_stride_2": ((1, 6, 5, c), (3, 3, c), {**PAD_1, **STRIDE_2}, {}) for c in (8, 31, 65, 100)}
 
 TRANSPOSE = {

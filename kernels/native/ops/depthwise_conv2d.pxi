@@ -1,6 +1,6 @@
 # depthwise_conv2d: channels in lanes, taps two at a time. Like conv2d it works on bands of rows that are copied once with
 # their padding, or on the tensor itself where there is none. A channel multiplier is copied out into the band.
-# depthwise_quads.pxi has the faster way for kernels of up to three rows where the CPU has a dot product.
+# depthwise_quads.pxi has the faster way for kernels of up to six rows where the CPU has a dot product.
 
 cdef struct Depthwise:
     Output out
@@ -16,14 +16,14 @@ cdef struct Depthwise:
     int pairs                     # pairs of taps
     int blocks                    # of DW_CHANNELS channels
     int out_index
-    int quads                     # columns of a kernel that goes through dot4, else 0
-    int sliding                   # three columns next to each other, outputs that many of them apart: 1 or 2, else 0
-    int kernel_rows
+    int quads                     # columns of three rows each of a kernel that goes through dot4, else 0
+    int sliding                   # columns next to each other, outputs that many of them apart: 1 or 2, else 0
+    int kernel_rows, kernel_columns
     Py_ssize_t row_step           # bytes between two rows under the kernel, and two columns
     Py_ssize_t column_step
-    Py_ssize_t second_row, third_row
+    Py_ssize_t second_row, third_row, lower_rows  # lower_rows: to the second three of a kernel of more, else 0
     int wide_w, wide_c, last_c    # an output row as the quads see it, and channels of its last pixel: see fold_narrow
-    int8_t *quad_weights          # [blocks][columns][4][LANES * 4]
+    int8_t *quad_weights          # [blocks][quads][4][LANES * 4]: the upper three rows' columns, then the lower three's
     int8_t *quad_rest             # the same of what was left of weights that have more than eight bits
     uint8_t *has_rest             # [blocks]
     Py_ssize_t *offset            # [2 * pairs] bytes from a pixel to a tap
@@ -164,8 +164,9 @@ def bind_depthwise_conv2d(op, inputs, outputs, attrs, variant=""):
     p.row_width = (p.w_out - 1) * p.stride_w + (kw - 1) * dilation_w + 1
     p.out_rows = n * p.h_out
     p.out_index = len(inputs)
-    p.kernel_rows = kh
-    p.quads = kw if DW_QUADS and kh <= 3 and variant != "pairs" and quads_can_hold(weight) else 0
+    p.kernel_rows, p.kernel_columns = kh, kw
+    use_quads = DW_QUADS and kh <= 6 and variant != "pairs" and quads_can_hold(weight)
+    p.quads = (kw if kh <= 3 else 2 * kw) if use_quads else 0
     p.fill = (x.quant.zero_point & 0xFF) ^ (ACT_FLIP if p.quads else 0)
     fits = p.pad_top == 0 and p.pad_left == 0 and (p.h_out - 1) * p.stride_h + p.span_h <= p.h_in and p.row_width <= p.w_in
     p.in_place = fits and p.multiplier_c == 1 and x.data is None and not (p.quads and ACT_FLIP)

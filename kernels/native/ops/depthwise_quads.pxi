@@ -1,7 +1,8 @@
-# Depthwise kernels of up to three rows through the dot product: the bytes of three rows are interleaved so that a lane
-# holds one channel's column, and dot4 multiplies it by the column of weights (the fourth weight is zero). A column that
-# was interleaved for one output serves its right neighbours too. A block has four vectors of channels, the last one as many
-# as it needs: `vecs` is 4, 2 or 1, a constant.
+# Depthwise kernels of up to six rows through the dot product: the bytes of three rows are interleaved so that a lane
+# holds one channel's column, and dot4 multiplies it by the column of weights (the fourth weight is zero). A kernel of more
+# rows is its upper three and its lower three; a row that is in both meets a zero in the lower. A column that was interleaved
+# for one output serves its right neighbours too. A block has four vectors of channels, the last one as many as it needs:
+# `vecs` is 4, 2 or 1, a constant.
 
 cdef inline void quad_column(int vecs, x4v *q, const Depthwise *p, const uint8_t *x) noexcept nogil:
     quad_load(vecs, q, x, x + p.second_row, x + p.third_row)
@@ -26,7 +27,7 @@ cdef inline void quad_dot(int vecs, i32v *acc, const x4v *column, const i8v *w) 
 cdef inline void quad_rest_dot(int vecs, i32v *acc, const x4v *column, const int8_t *w) noexcept nogil:
     cdef int v
     for v in range(vecs):
-        acc[v] = dot4(acc[v], column[v], w_load(w + v * LANES * 4))
+        acc[v] = dot4_at(acc[v], column[v], w + v * LANES * 4)
 
 
 cdef inline void quad_sliding(int vecs, bint has_rest, const Depthwise *p, const x4v *left, const x4v *middle, const x4v *right, const i8v *w,
@@ -128,7 +129,8 @@ cdef inline void quad_row(int vecs, bint has_rest, const Depthwise *p, const uin
         for v in range(vecs):
             acc[v] = i32_load(p.bias + (block * 4 + v) * LANES)
         for k in range(p.quads):
-            quad_column(vecs, column, p, x + k * p.column_step)
+            quad_column(vecs, column, p, x + (k * p.column_step if k < p.kernel_columns
+                                              else (k - p.kernel_columns) * p.column_step + p.lower_rows))
             quad_rest_dot(vecs, acc, column, w)
             if has_rest:
                 quad_rest_dot(vecs, acc, column, w + to_rest)
@@ -139,8 +141,77 @@ cdef inline void quad_row(int vecs, bint has_rest, const Depthwise *p, const uin
         left -= 1
 
 
+cdef inline void quad_dot_five(int vecs, int known, const Depthwise *p, const uint8_t *x, const int8_t *w, i32v *a, i32v *b, i32v *c,
+                               i32v *d, i32v *e) noexcept nogil:
+    """Three rows of one column, which is the fifth under output a, the fourth under b, ... the first under e. known: how
+    many of the five exist, from e on; a constant."""
+    cdef x4v column[4]
+    quad_column(vecs, column, p, x)
+    if known > 4:
+        quad_rest_dot(vecs, a, column, w + 64 * LANES)
+    if known > 3:
+        quad_rest_dot(vecs, b, column, w + 48 * LANES)
+    if known > 2:
+        quad_rest_dot(vecs, c, column, w + 32 * LANES)
+    if known > 1:
+        quad_rest_dot(vecs, d, column, w + 16 * LANES)
+    quad_rest_dot(vecs, e, column, w)
+
+
+cdef inline void quad_five(int vecs, int known, const Depthwise *p, const uint8_t *x, Py_ssize_t block, i32v *a, i32v *b, i32v *c,
+                           i32v *d, i32v *e) noexcept nogil:
+    """The column at x begins output e and ends output a. The upper rows first: both at once would not fit the registers."""
+    cdef const int8_t *w = p.quad_weights + block * p.quads * 16 * LANES
+    cdef int v
+    for v in range(vecs):
+        e[v] = i32_load(p.bias + (block * 4 + v) * LANES)
+    quad_dot_five(vecs, known, p, x, w, a, b, c, d, e)
+    quad_dot_five(vecs, known, p, x + p.lower_rows, w + 5 * 16 * LANES, a, b, c, d, e)
+
+
+cdef inline bint quad_five_done(int vecs, int i, const Depthwise *p, const uint8_t *x, Py_ssize_t block, i32v *a, i32v *b, i32v *c,
+                                i32v *d, i32v *e, const requant *q, int8_t *out, int n, int left) noexcept nogil:
+    """Output i of five, a; whether it is the last of the `left`. i: a constant."""
+    quad_five(vecs, 5, p, x + i * p.c_out, block, a, b, c, d, e)
+    quad_output(vecs, a, p.multiplier + block * 4 * LANES, q, out + i * p.c_out, n)
+    return left == i + 1
+
+
+cdef inline void quad_row_five(int vecs, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
+    """A row of outputs under five columns at stride 1: each column is interleaved once, for the five outputs that it is
+    under. Their sums stay in registers and change places, the weights come from the cache."""
+    cdef i32v a[4]
+    cdef i32v b[4]
+    cdef i32v c[4]
+    cdef i32v d[4]
+    cdef i32v e[4]
+    cdef Py_ssize_t step = p.c_out
+    cdef int left = p.w_out
+    quad_five(vecs, 1, p, x, block, b, c, d, e, a)
+    quad_five(vecs, 2, p, x + step, block, c, d, e, a, b)
+    quad_five(vecs, 3, p, x + 2 * step, block, d, e, a, b, c)
+    quad_five(vecs, 4, p, x + 3 * step, block, e, a, b, c, d)
+    x += 4 * step
+    while True:
+        if quad_five_done(vecs, 0, p, x, block, a, b, c, d, e, q, out, n, left):
+            return
+        if quad_five_done(vecs, 1, p, x, block, b, c, d, e, a, q, out, n, left):
+            return
+        if quad_five_done(vecs, 2, p, x, block, c, d, e, a, b, q, out, n, left):
+            return
+        if quad_five_done(vecs, 3, p, x, block, d, e, a, b, c, q, out, n, left):
+            return
+        if quad_five_done(vecs, 4, p, x, block, e, a, b, c, d, q, out, n, left):
+            return
+        left -= 5
+        x += 5 * step
+        out += 5 * step
+
+
 cdef inline void quad_block(int vecs, bint has_rest, const Depthwise *p, const uint8_t *x, Py_ssize_t block, const requant *q, int8_t *out, int n) noexcept nogil:
-    if p.sliding == 1:
+    if p.sliding and p.kernel_columns == 5 and not has_rest:
+        quad_row_five(vecs, p, x, block, q, out, n)
+    elif p.sliding == 1 and p.kernel_columns == 3:
         quad_row_sliding(vecs, has_rest, p, x, block, q, out, n)
     elif p.sliding == 2:
         if vecs == 4 and p.wide_c == 2 * p.c_out == 4 * LANES:
@@ -186,9 +257,9 @@ cdef fold_narrow(Depthwise *p):
     p.wide_c = fold * p.c_out
     p.wide_w = (p.w_out + fold - 1) // fold
     p.last_c = p.wide_c if fold == 1 else (p.w_out - (p.wide_w - 1) * fold) * p.c_out
-    p.sliding = 0
-    if p.quads == 3 and p.column_step == p.c_out and fold * p.stride_w <= 2:
-        p.sliding = fold * p.stride_w
+    p.lower_rows = (p.kernel_rows - 3) * p.row_step if p.kernel_rows > 3 else 0
+    most = 2 if p.quads == 3 else 1 if p.quads == 2 * 5 and p.lower_rows else 0
+    p.sliding = fold * p.stride_w if p.column_step == p.c_out and fold * p.stride_w <= most else 0
     # a row that the kernel does not have meets weights of zero; one that is there is read in its place
     p.second_row = p.row_step if p.kernel_rows > 1 else 0
     p.third_row = 2 * p.row_step if p.kernel_rows > 2 else 0
@@ -209,7 +280,7 @@ cdef bint quad_has_rest(const Depthwise *p, const int8_t *weights, int zero_poin
     """Whether a weight of this block's channels is more than dot4 takes."""
     cdef Py_ssize_t channel, tap
     for channel in range(block * 4 * LANES, min(<Py_ssize_t>p.wide_c, (block + 1) * 4 * LANES)):
-        for tap in range(p.kernel_rows * p.quads):
+        for tap in range(p.kernel_rows * p.kernel_columns):
             if weight_part(weights[tap * p.c_out + channel % p.c_out] - zero_point, 1):
                 return True
     return False
@@ -218,7 +289,7 @@ cdef bint quad_has_rest(const Depthwise *p, const int8_t *weights, int zero_poin
 cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[::1] multipliers, int x_zero_point):
     """Weights, biases and multipliers in the order in which quad_rows wants them."""
     cdef const int8_t *weights = <const int8_t *><uintptr_t>address_of(weight.data)
-    cdef int block, v, l, k, ky, channel, w, vecs, zero_point = weight.quant.zero_point
+    cdef int block, v, l, k, ky, lower, top, channel, w, vecs, zero_point = weight.quant.zero_point
     cdef int64_t folded, shift = x_zero_point + ACT_FLIP
     cdef Py_ssize_t at
     fold_narrow(p)
@@ -246,12 +317,14 @@ cdef Layout quad_parameters(Depthwise *p, weight, const int32_t *biases, double[
                 folded = biases[channel] if biases != NULL else 0
                 for k in range(p.quads):
                     at = (((<Py_ssize_t>block * p.quads + k) * 4 + v) * LANES + l) * 4
-                    for ky in range(p.kernel_rows):
-                        w = weights[(ky * p.quads + k) * p.c_out + channel] - zero_point
+                    lower = k >= p.kernel_columns
+                    top = p.kernel_rows - 3 if lower else 0
+                    for ky in range(3 if lower else 0, p.kernel_rows if lower else min(3, p.kernel_rows)):
+                        w = weights[(ky * p.kernel_columns + k % p.kernel_columns) * p.c_out + channel] - zero_point
                         folded -= shift * w
-                        p.quad_weights[at + ky] = <int8_t>weight_part(w, 0)
+                        p.quad_weights[at + ky - top] = <int8_t>weight_part(w, 0)
                         if weight_part(w, 1):
-                            p.quad_rest[at + ky] = <int8_t>weight_part(w, 1)
+                            p.quad_rest[at + ky - top] = <int8_t>weight_part(w, 1)
                 p.bias[(block * 4 + v) * LANES + l] = <int32_t><uint32_t>folded
                 p.multiplier[(block * 4 + v) * LANES + l] = <float>multipliers[channel]
     return layout

@@ -100,6 +100,7 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+static inline i32v dot4_at(i32v acc, x4v x, const int8_t *w) { return dot4(acc, x, w_load(w)); }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 #include "plain.h"
 

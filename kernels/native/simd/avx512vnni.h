@@ -100,6 +100,11 @@ static inline x4v x4_load(const uint8_t *p) { int32_t x; __builtin_memcpy(&x, p,
 static inline i8v w_load(const int8_t *p) { return _mm512_loadu_si512(p); }
 /* Not the intrinsic: it changes the type of `acc` back and forth, and GCC makes two moves of that for every sum. */
 static inline i32v dot4(i32v acc, x4v x, i8v w) { __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w)); return acc; }
+static inline i32v dot4_at(i32v acc, x4v x, const int8_t *w)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "m"(*(const __m512i_u *)w));
+    return acc;
+}
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 #include "plain.h"
 

@@ -16,6 +16,7 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
 {
     return vpadalq_s16(acc, vmlal_high_s8(vmull_s8(vget_low_s8(w), x.low), w, x.high));
 }
+static inline i32v dot4_at(i32v acc, x4v x, const int8_t *w) { return dot4(acc, x, w_load(w)); }
 static inline int w_index(int lane, int k) { return (k / 2) * 8 + lane * 2 + k % 2; }
 
 /* 16 activations are two halves of 4 pairs. A step multiplies lane l by pair l ^ t of both halves, t = 0, 1, 3, 2, so that

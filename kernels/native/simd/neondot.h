@@ -8,6 +8,7 @@ typedef int8x16_t x4v;
 
 static inline x4v x4_load(const uint8_t *p) { return vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)p)); }
 static inline i32v dot4(i32v acc, x4v x, i8v w) { return vdotq_s32(acc, w, x); }
+static inline i32v dot4_at(i32v acc, x4v x, const int8_t *w) { return dot4(acc, x, w_load(w)); }
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 
 /* 16 activations: sdot takes four of them by number, so none is given to every lane beforehand. */

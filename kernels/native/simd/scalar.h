@@ -100,6 +100,8 @@ static inline i32v dot4(i32v acc, x4v x, i8v w)
     EACH_LANE for (int k = 0; k < 4; k++) acc.v[l] = wrapping_add(acc.v[l], x.v[k] * w.v[l * 4 + k]);
     return acc;
 }
+/* the same with weights that this sum alone needs: they come from memory */
+static inline i32v dot4_at(i32v acc, x4v x, const int8_t *w) { return dot4(acc, x, w_load(w)); }
 /* where weight k of a lane lies in its group of LANES * 4 bytes */
 static inline int w_index(int lane, int k) { return lane * 4 + k; }
 
