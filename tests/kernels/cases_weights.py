@@ -107,7 +107,7 @@ DEPTHWISE = {
     "5x5_64": ((1, 7, 9, 64), (5, 5, 64), pads(2, 2, 2, 2), {}),
     "5x5_96_batch": ((2, 6, 8, 96), (5, 5, 96), pads(2, 2, 2, 2), {}),
     "5x5_72_extremes": ((1, 6, 12, 72), (5, 5, 72), {**pads(2, 2, 2, 2), "clamp_min": -20, "clamp_max": 90}, EXTREMES),
-    "5x5_weight_zero_point": ((1, 7, 7, 80), (5, 5, 80), pads(2, 2, 2, 2), {"weight_zero_point": -128, "fill": "extremes"}),
+    "5x5_weight_zero_point": ((1, 7, 7, 80), (5, 5, 80), pads(2, 2, 2, 2), {"weight_zero_point": -128, **EXTREMES}),
     "5x5_dilated": ((1, 11, 12, 70), (5, 5, 70), {"dilation_h": 2, "dilation_w": 2}, {}),
     "5x5_dilated_rows": ((1, 11, 7, 70), (5, 5, 70), {"dilation_h": 2}, {}),
     "4x5": ((1, 9, 8, 67), (4, 5, 67), pads(1, 2, 2, 2), {}),
