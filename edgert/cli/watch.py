@@ -46,11 +46,14 @@ def run(args):
     if args.threads is None:
         args.threads = _spare_one()
     watcher = Watcher(options.load(args), args.score, args.iou, args.top)
-    timings, sinks = Timings(), _sinks(args, condition)
-    governor, camera = Governor(args.fps), None
+    timings, governor, camera, source = Timings(), Governor(args.fps), None, None
     if live:
         camera = Newest(what, args.size, args.fps, args.lores, stop_on_failure=args.stop_on_failure)
-    frames = _live_frames(camera, governor) if live else _frames(open_source(), governor if args.fps else None)
+        frames = _live_frames(camera, governor)
+    else:
+        source = open_source()
+        frames = _frames(source, governor if args.fps else None)
+    sinks = _sinks(args, condition, getattr(source, "fps", None), lambda: _figures(timings, governor) if live else "")
     loop = Loop(watcher, frames, timings, sinks, args.frames)
     try:
         if args.serve is not None:
@@ -142,13 +145,20 @@ class Condition:
         return any(item.score > self.least.get(item.label, float("inf")) for item in seen.items if seen.kind != "pose")
 
 
-def _sinks(args, condition):
-    """What is done with each Seen, in order."""
+def _figures(timings, governor):
+    """'30 frames a second, 54 °C', for a camera's pictures."""
+    rate = timings.fps()
+    parts = [f"{rate:.0f} frames a second"] if rate else []
+    return ", ".join(parts + ([] if governor.temp_c is None else [f"{governor.temp_c:.0f} °C"]))
+
+
+def _sinks(args, condition, fps, figures):
+    """What is done with each Seen, in order. fps: of the source, None: a camera's. figures: gives a line to draw."""
     sinks = [lambda seen: args.answered(round(seen.ms["total"] * 1e6))]
     if args.save:
-        sinks.append(Saver(args.save, condition))
+        sinks.append(Saver(args.save, condition, figures))
     if args.out:
-        sinks.append(VideoWriter(args.out))
+        sinks.append(VideoWriter(args.out, fps, figures))
     if args.on_detect:
         sinks.append(Command(args.on_detect))
     if args.json:
@@ -173,8 +183,8 @@ def _print_text(seen):
 class Saver:
     """Writes frames with what was seen in them, all or those that meet a condition."""
 
-    def __init__(self, folder, condition):
-        self.folder, self.condition = folder, condition
+    def __init__(self, folder, condition, figures=str):
+        self.folder, self.condition, self.figures = folder, condition, figures
         os.makedirs(folder, exist_ok=True)
 
     def __call__(self, seen):
@@ -183,35 +193,51 @@ class Saver:
         from edgert.stream import draw
 
         name = os.path.splitext(os.path.basename(seen.frame.name))[0] or f"frame{seen.frame.number:07d}"
-        seen.picture = seen.picture or draw(seen)
+        seen.picture = seen.picture or draw(seen, self.figures())
         seen.picture.save(os.path.join(self.folder, f"{name}.jpg"), quality=90)
 
 
 class VideoWriter:
-    """H.264 in an .mp4, at the rate that the first frames came at; PyAV writes it."""
+    """H.264 in an .mp4, written by PyAV. fps: of the pictures; None: as far apart as they were taken."""
 
-    def __init__(self, path, fps=30):
+    def __init__(self, path, fps=None, figures=str):
         from edgert.optional import require
 
         self.av = require("av", "writing videos")
-        self.path, self.fps, self.stream = path, fps, None
-        self.container = self.av.open(path, "w")
+        self.fps, self.figures, self.stream, self.count = fps, figures, None, 0
+        try:
+            self.container = self.av.open(path, "w")
+            open(path, "wb").close()  # PyAV opens it at the first frame only
+        except (self.av.error.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"--out {path}: cannot be written as a video: {error}") from None
 
     def __call__(self, seen):
         from edgert.stream import draw
 
-        seen.picture = seen.picture or draw(seen)
+        seen.picture = seen.picture or draw(seen, self.figures())
         if self.stream is None:
-            self.stream = self.container.add_stream("libx264", rate=self.fps)
-            # Even sides: H.264 halves the resolution of colour.
-            self.stream.width, self.stream.height = (side // 2 * 2 for side in seen.picture.size)
-            self.stream.pix_fmt = "yuv420p"
-        self._write(self.av.VideoFrame.from_image(seen.picture))
+            self._begin(seen)
+        frame = self.av.VideoFrame.from_image(seen.picture)
+        since_ms = (seen.frame.timestamp_ns - self.first_ns) / 1e6
+        self.at_ms = max(self.at_ms + 1, round(1000 * self.count / self.fps if self.fps else since_ms))
+        frame.pts, frame.time_base = self.at_ms, self.stream.codec_context.time_base
+        self.count += 1
+        self._write(frame)
 
     def close(self):
         if self.stream is not None:
             self._write(None)
         self.container.close()
+
+    def _begin(self, seen):
+        from fractions import Fraction
+
+        self.stream = self.container.add_stream("libx264", rate=round(self.fps or 30))
+        # Even sides: H.264 halves the resolution of colour. Frames of another size are stretched to the first one's.
+        self.stream.width, self.stream.height = (max(2, side // 2 * 2) for side in seen.picture.size)
+        self.stream.pix_fmt = "yuv420p"
+        self.stream.codec_context.time_base = Fraction(1, 1000)
+        self.first_ns, self.at_ms = seen.frame.timestamp_ns, -1
 
     def _write(self, frame):
         for packet in self.stream.encode(frame):

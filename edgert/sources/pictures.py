@@ -11,6 +11,7 @@ class Pictures:
     """Every picture once, as RGB; one that cannot be read is named on stderr and left out."""
 
     live = False
+    fps = 1.0  # for a video made of them
 
     def __init__(self, folder):
         from edgert.vision.picture import SUFFIXES

@@ -8,6 +8,8 @@ from edgert.sources.frame import Frame
 class Video:
     """Frames of a file, in order, or of an address such as rtsp://camera/stream.
 
+    fps: as the file says; None for an address, or where it does not.
+
     Raises: CameraError if it cannot be opened or holds no video.
     """
 
@@ -22,6 +24,8 @@ class Video:
         if not self.container.streams.video:
             self.close()
             raise CameraError(f"{address}: has no video stream")
+        rate = None if self.live else self.container.streams.video[0].average_rate
+        self.fps = float(rate) if rate else None
 
     def frames(self):
         try:

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from edgert.cli.main import main
-from edgert.cli.watch import Condition
+from edgert.cli.watch import Condition, VideoWriter
 from edgert.errors import InputError
+from edgert.sources.frame import Frame
 from edgert.sources.synthetic import Synthetic
 from edgert.stream import Seen, Timings, Watcher, draw
 
@@ -54,6 +55,50 @@ def test_frames_stop_after_as_many_as_asked(model_files, capsys):
     source = "synthetic:64x48@200"
     assert main(["run", str(model_files / "cells.bin"), "--source", source, "--frames", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def seconds_of(path):
+    """When each frame of a video is shown."""
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    with av.open(str(path)) as container:
+        return [round(frame.time, 3) for frame in container.decode(video=0)]
+
+
+def write_video(path, pictures, fps):
+    """pictures: (size, when it was taken in ms)."""
+    pytest.importorskip("av", reason="PyAV is not installed")
+    writer = VideoWriter(str(path), fps)
+    for number, ((width, height), at_ms) in enumerate(pictures):
+        frame = Frame(bytes(3 * width * height), "RGB", width, height, number, timestamp_ns=10**12 + at_ms * 10**6)
+        writer(Seen(frame, [], "detect", None, dict.fromkeys(("draw", "total"), 0.0)))
+    writer.close()
+
+
+def test_a_video_of_a_camera_has_the_times_at_which_frames_were_taken(tmp_path):
+    write_video(tmp_path / "out.mp4", [((64, 48), at) for at in (0, 100, 250, 250, 1000)], None)
+    assert seconds_of(tmp_path / "out.mp4") == [0, 0.1, 0.25, 0.251, 1.0]
+
+
+def test_a_video_of_a_video_keeps_its_rate(model_files, tmp_path):
+    write_video(tmp_path / "clip.mp4", [((64, 48), 0)] * 13, 12)
+    source = ["--source", str(tmp_path / "clip.mp4")]
+    assert main(["run", str(model_files / "cells.bin"), *source, "--out", str(tmp_path / "out.mp4")]) == 0
+    shown = seconds_of(tmp_path / "out.mp4")
+    assert len(shown) == 13
+    assert abs(shown[-1] - 1.0) < 0.002
+
+
+def test_a_video_takes_odd_and_changing_sizes(tmp_path):
+    write_video(tmp_path / "out.mp4", [((65, 49), 0), ((65, 49), 40), ((33, 97), 80)], None)
+    assert len(seconds_of(tmp_path / "out.mp4")) == 3
+
+
+def test_a_video_that_cannot_be_written_is_one_line(model_files, tmp_path, capsys):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    source = "synthetic:64x48@1000000,frames=2"
+    out = str(tmp_path / "no such folder" / "out.mp4")
+    assert main(["run", str(model_files / "cells.bin"), "--source", source, "--out", out]) == 1
+    assert "no such folder/out.mp4: cannot be written as a video" in capsys.readouterr().err
 
 
 def test_a_folder_is_a_source_too(model_files, green, tmp_path, capsys):
