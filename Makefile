@@ -43,10 +43,12 @@ test-arm: build build/arm/ready ## the kernels and whole models on emulated Cort
 	PYTHON=$(PY) tools/arm/stage.sh
 	$(VENV)/bin/pytest tests/arm -m arm -n $(JOBS) --dist worksteal
 
-test-vm: build build/arm/ready ## an emulated Arm Debian: deploy, kills, power cuts, rollback (half an hour; as root)
+test-vm: build build/arm/ready $(EDGERT_VM)/disk.img ## an emulated Arm Debian: deploy, kills, power cuts, rollback (half an hour; as root)
 	PYTHON=$(PY) tools/vm/wheels.sh build/vm/wheels
-	test -e $(EDGERT_VM)/disk.img || tools/vm/image.sh $(EDGERT_VM)
-	$(VENV)/bin/pytest tests/vm -m vm -v
+	$(VENV)/bin/pytest tests/vm -m vm -vv -s
+
+$(EDGERT_VM)/disk.img: tools/vm/image.sh
+	$< $(EDGERT_VM)
 
 bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per inference, edgert beside LiteRT
 	PYTHON=$(PY) tools/arm/stage.sh

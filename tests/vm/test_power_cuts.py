@@ -9,13 +9,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_board_service import CIFAR, PATIENCE_S, STREET, SYNTHETIC, deploy, has_camera
+from camera_service import CIFAR, PATIENCE_S, PLAIN, SYNTHETIC, UNIT, deploy, has_camera
 from virtual_board import WHEELS, until_step
 
 pytestmark = pytest.mark.vm
 
 ROOT = "/opt/edgert"
-UNIT = "edgert-camera.service"
 
 # Step -> what holds there while it is under way, as a shell says it. NEW: the release that is being made.
 UNDER_WAY = {
@@ -33,7 +32,7 @@ def digest(path):
 
 def other_model(board):
     """One that is not current."""
-    return next(model for model in (CIFAR, STREET) if digest(model) != board.current().get("model"))
+    return next(model for model in (CIFAR, PLAIN) if digest(model) != board.current().get("model"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +76,7 @@ def check_whole(board):
     assert board.run(f"ls {ROOT}/pending.json", check=False) == ""
     health, _ = board.until(lambda: board.health("camera"), PATIENCE_S, "answers after the start")
     board.until(lambda: board.unit(UNIT, "ActiveState")["ActiveState"] == "active", PATIENCE_S, "the unit")
-    assert health["models"][0]["file"] == "model.bin"
+    assert health["models"][0]["file"] == f"{ROOT}/current/model.bin"
     assert board.run(f"readlink -f /etc/systemd/system/{UNIT}") == f"{folder}/{UNIT}"
 
 

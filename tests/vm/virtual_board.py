@@ -16,12 +16,12 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 IMAGE = Path(os.environ.get("EDGERT_VM") or Path.home() / ".cache/edgert-vm")
 WHEELS = TOP / "build/vm/wheels"
-# Niced: two emulated cores take two real ones whole. A Cortex-A72 is what a Pi 4 has.
-_QEMU = ("nice", "-n", "10", "qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-smp", "2",
-         "-m", "2G", "-accel", "tcg,thread=multi", "-display", "none", "-monitor", "none", "-no-reboot",
+# A Cortex-A72 is what a Pi 4 has.
+_QEMU = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-smp", "2", "-m", "2G",
+         "-accel", "tcg,thread=multi", "-display", "none", "-monitor", "none", "-no-reboot",
          "-device", "virtio-rng-pci")  # fmt: skip
 _KERNEL = "root=/dev/vda rw console=ttyAMA0 quiet systemd.show_status=0"
-_BOOT_S = 600  # a patient limit: how long it takes is the host's business
+_LIMIT_S = 600  # a patient limit for a start or a command: how long one takes is the host's business
 _KINDS = ("camera", "prompt")
 
 
@@ -48,7 +48,7 @@ class VirtualBoard:
         )  # fmt: skip
         while self._run("true").returncode:
             assert self.process.poll() is None, f"the emulator ended: see {self.folder}/console.log"
-            assert time.monotonic() < begun + _BOOT_S, f"no ssh: see {self.folder}/console.log"
+            assert time.monotonic() < begun + _LIMIT_S, f"no ssh: see {self.folder}/console.log"
             time.sleep(1)
         for kind in _KINDS:  # the socket of each service, reached from here without starting a program there
             Path(self._socket(kind)).unlink(missing_ok=True)
@@ -83,7 +83,8 @@ class VirtualBoard:
     def _connect(self, *options, script=()):
         """ssh over one connection that stays open: a new one costs an emulator seconds."""
         command = [*self.ssh, "-o", f"ControlPath={self._sockets}/%C", *options, "root@edgert-vm", *script]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        silent = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        return subprocess.run(command, **silent, check=False, timeout=_LIMIT_S)
 
     def _socket(self, kind):
         return f"{self._sockets}/{kind}"
