@@ -36,7 +36,8 @@ RequiresMountsFor={root}
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 {root}/{program} --root {root} recover --boot
-TimeoutStartSec=60
+# It takes a second or two; a board that is very busy at its start must not end it half-way.
+TimeoutStartSec=300
 
 [Install]
 WantedBy=multi-user.target
