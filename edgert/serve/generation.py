@@ -70,10 +70,14 @@ class Copy:
 
 
 class Generation:
-    """settings, and a Copy for each of its models. digest: of all of them. Raises: ModelFormatError."""
+    """settings, and a Copy for each of its models. digest: of all of them.
+
+    asked: the settings that people gave, where these files are copies that stand for theirs. Raises: ModelFormatError.
+    """
 
     def __init__(self, settings):
-        self.settings, self.copies = settings, []
+        self.settings = self.asked = settings
+        self.copies = []
         try:
             for path in settings["model"]:
                 self.copies.append(Copy(path))

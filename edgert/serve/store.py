@@ -36,8 +36,8 @@ class Store:
         self._bad[generation.digest] = " ".join(why.split())
         while len(self._bad) > MOST_BAD:
             del self._bad[next(iter(self._bad))]
-        lines = [f"{digest} {text}\n".encode() for digest, text in self._bad.items()]
-        for _ in self._write("bad.txt", lines):
+        lines = "".join([f"{digest} {text}\n" for digest, text in self._bad.items()])
+        for _ in self._write("bad.txt", [lines.encode()]):
             pass
 
     def keep(self, generation):

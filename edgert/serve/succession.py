@@ -41,12 +41,11 @@ class Succession:
         self.worker = self.generation = self._candidate = self._next = self._good = None
         self.served, self._proven, self._answered, self._dying = False, True, False, []
         self._due = self._pause_s = self._drain_ends = self._next_look = 0.0
-        self._wanted, self._look_s = None, LOOK_S
+        self._look_s = LOOK_S
         self._keeping = None  # what the store still has to write, piece by piece
 
     def first(self, settings):
         """Try the first generation; where its models cannot even be read, the last good one. Raises: NothingServes."""
-        self._wanted = settings
         try:
             self.propose(Generation(settings))
         except ModelFormatError as error:
@@ -61,11 +60,13 @@ class Succession:
 
         Raises: NothingServes if it is the first, and no worker can be started for it.
         """
-        why = self._store.why_bad(generation) if self._has_another(generation) else None
+        why = self._store.why_bad(generation)
+        if why is not None and not self._has_another(generation):
+            why = None
         if self._candidate is not None:
             say(f"{self._next.name}: a newer one was asked for")
             self._drop_candidate()
-        self._next, self._wanted, now = generation, generation.settings, monotonic()
+        self._next, now = generation, monotonic()
         if why is not None:
             self._refuse(f"it failed before: {why}", 1, remember=False)
             return
@@ -190,11 +191,12 @@ class Succession:
                 self._tell(f"{what}, and no copy of it was kept; the file is tried again and again")
             self._look_s = min(2 * self._look_s, LONGEST_PAUSE_S)
             with suppress(ModelFormatError):
-                self.propose(Generation(self._wanted))
+                self.propose(Generation(self.generation.asked))
 
     def _replace(self, generation):
         """In the place of the generation in charge another one of the same bytes, from now on."""
         before, self.generation, self._keeping = self.generation, generation, None
+        generation.asked = before.asked
         if self._good is before:
             self._good = generation
         before.close()
@@ -264,6 +266,7 @@ class Succession:
             raise NothingServes(why, exit_code)
         self._tell_refusal(" and ".join(settings["model"]), why)
         self.generation = self._good = good
+        good.asked = settings
 
     def _tell_refusal(self, name, why):
         self._tell(f"model: {name} was refused, the last good one serves: {why.removeprefix(f'{name}: ')}")

@@ -64,6 +64,21 @@ def test_a_large_model_that_is_cut_short_without_a_copy_is_taken_again_when_it_i
     assert (play.serving, play.notes.text) == ("whole again", "")
 
 
+def test_what_is_tried_again_is_the_file_that_served_and_not_one_that_was_refused(tmp_path, monkeypatch, large):
+    play = Play(tmp_path)
+    monkeypatch.setattr(succession, "monotonic", lambda: play.now)
+    play.begin()
+    play.propose("bad").dies(3, (3, "damaged"))
+    play.pass_time(0.1)
+    overwrite(play.folder / "first.bin", b"whole again")
+    play.pass_time(1.1)
+    play.workers[-1].serves()
+    play.pass_time(0.1)
+    play.workers[0].dies(0)
+    play.pass_time(0.1, 0.1)
+    assert (play.serving, play.notes.text) == ("whole again", "")
+
+
 def test_what_died_of_a_changed_file_is_not_remembered_as_bad(play, large):
     play.begin()
     second = play.propose("second").serves()
