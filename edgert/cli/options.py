@@ -73,6 +73,17 @@ def positive(text):
     return value
 
 
+def rate(text):
+    """argparse type: a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def fraction(text):
     """argparse type: a number from 0 to 1."""
     try:

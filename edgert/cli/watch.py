@@ -14,7 +14,7 @@ def configure(parser):
     group.add_argument("--source", metavar="WHAT", help="camera:N, /dev/videoN, video, rtsp://..., folder or synthetic")
     group.add_argument("--size", type=options.size, metavar="WxH", help="frame size asked of a camera")
     group.add_argument("--lores", type=options.size, metavar="WxH", help="a Pi camera's second stream, for the model")
-    group.add_argument("--fps", type=float, metavar="N", help="the most frames a second (what the board sustains)")
+    group.add_argument("--fps", type=options.rate, metavar="N", help="the most frames a second (what the board sustains)")
     group.add_argument("--frames", type=options.positive, metavar="N", help="stop after N frames")
     group.add_argument("--out", metavar="FILE", help="write a video (.mp4) with what was seen drawn in")
     group.add_argument("--save-when", metavar="COND", help='save frames (to --save) where, as in "person>0.6"')
@@ -46,6 +46,8 @@ def run(args):
     if args.threads is None:
         args.threads = _spare_one()
     watcher = Watcher(options.load(args), args.score, args.iou, args.top)
+    if condition:
+        condition.check(watcher.model.metadata.labels)
     timings, governor, camera, source = Timings(), Governor(args.fps), None, None
     if live:
         camera = Newest(what, args.size, args.fps, args.lores, stop_on_failure=args.stop_on_failure)
@@ -140,6 +142,13 @@ class Condition:
                 raise InputError(f"--save-when {text!r}: not like person>0.6") from None
         if "" in self.least:
             raise InputError(f"--save-when {text!r}: not like person>0.6")
+
+    def check(self, labels):
+        """Raises: InputError if a label is none of the model's, so that nothing would ever be saved for it."""
+        for label in self.least:
+            if labels and label not in labels:
+                some = ", ".join(labels[:20]) + (" ..." if len(labels) > 20 else "")
+                raise InputError(f"--save-when: the model knows no {label!r}; its labels: {some}")
 
     def __call__(self, seen):
         return any(item.score > self.least.get(item.label, float("inf")) for item in seen.items if seen.kind != "pose")

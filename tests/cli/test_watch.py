@@ -110,9 +110,9 @@ def test_a_folder_is_a_source_too(model_files, green, tmp_path, capsys):
 
 def test_frames_are_saved_where_a_condition_holds(model_files, tmp_path):
     command = ["run", str(model_files / "cells.bin"), "--source", "synthetic:240x160@1000000,frames=6", "--json"]
-    assert main([*command, "--save", str(tmp_path / "none"), "--save-when", "cat>0.1"]) == 0
+    assert main([*command, "--save", str(tmp_path / "none"), "--save-when", "blue>1"]) == 0
     assert not list((tmp_path / "none").iterdir())
-    assert main([*command, "--save", str(tmp_path / "red"), "--save-when", "cat>0.1,red>0.5"]) == 0
+    assert main([*command, "--save", str(tmp_path / "red"), "--save-when", "blue>1,red>0.5"]) == 0
     assert list((tmp_path / "red").iterdir())
 
 
@@ -153,7 +153,10 @@ def test_a_size_change_and_black_frames_do_not_stop_it(model_files, capsys):
         (["--source", "synthetic", "picture.png"], 1),
         (["--source", "synthetic", "--save-when", "a>0.1"], 1),
         (["--source", "synthetic", "--save", "x", "--save-when", "a>b"], 1),
+        (["--source", "synthetic", "--save", "x", "--save-when", "cat>0.1"], 1),
         (["--source", "synthetic", "--score", "2"], 2),
+        (["--source", "synthetic", "--fps", "0"], 2),
+        (["--source", "synthetic", "--fps", "nan"], 2),
         (["--source", "synthetic", "--size", "640"], 2),
         (["--source", "/dev/video99", "--stop-on-failure"], 4),
         (["--camera", "--stop-on-failure"], 4),
