@@ -14,7 +14,7 @@ def configure(parser):
     group.add_argument("--source", metavar="WHAT", help="camera:N, /dev/videoN, video, rtsp://..., folder or synthetic")
     group.add_argument("--size", type=options.size, metavar="WxH", help="frame size asked of a camera")
     group.add_argument("--lores", type=options.size, metavar="WxH", help="a Pi camera's second stream, for the model")
-    group.add_argument("--fps", type=options.rate, metavar="N", help="the most frames a second (what the board sustains)")
+    group.add_argument("--fps", type=options.rate, metavar="N", help="the most frames a second (what the board holds)")
     group.add_argument("--frames", type=options.positive, metavar="N", help="stop after N frames")
     group.add_argument("--out", metavar="FILE", help="write a video (.mp4) with what was seen drawn in")
     group.add_argument("--save-when", metavar="COND", help='save frames (to --save) where, as in "person>0.6"')
