@@ -41,6 +41,7 @@ FIELDS = {
 CORE = "core{}_percent"  # one more field for each core of the machine: how busy it is, whoever keeps it so
 
 _MIB = 1 << 20
+_LONGEST_LINE = 65_536  # of a log: a record of 1,000 cores has half of that
 _KEPT_LATENCIES = 100_000  # of one record; more answers are counted, not kept
 _SHORTEST_S = 0.5  # below, the kernel's count of ticks says nothing of a core
 _THROTTLE_EVERY_S = 5.0  # asking the firmware may start a process
@@ -250,15 +251,27 @@ def read_log(path):
     Raises: InputError naming the line that is no record.
     """
     check_log_name(path)
+    if not os.path.isfile(path):  # a device may have no end
+        raise InputError(f"{path}: {'not a regular file' if os.path.exists(path) else 'no such file'}")
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        records = list(_csv_records(file, path) if os.fspath(path).endswith(".csv") else _json_records(file, path))
+        lines = _lines(file, path)
+        records = list(_csv_records(lines, path) if os.fspath(path).endswith(".csv") else _json_records(lines, path))
     if not records:
         raise InputError(f"{path}: no records in it")
     return records
 
 
-def _json_records(file, path):
-    for number, line in enumerate(file, 1):
+def _lines(file, path):
+    number = 0
+    while line := file.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise InputError(f"{path}: line {number} is no record of a resource log: over {_LONGEST_LINE:,} characters")
+        yield line
+
+
+def _json_records(lines, path):
+    for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -266,11 +279,11 @@ def _json_records(file, path):
         yield _checked(record, f"{path}: line {number}")
 
 
-def _csv_records(file, path):
+def _csv_records(lines, path):
     import csv
 
     try:
-        for number, row in enumerate(csv.DictReader(file), 2):
+        for number, row in enumerate(csv.DictReader(lines), 2):
             record = {key: _value(key, text) for key, text in row.items() if key and isinstance(text, str)}
             yield _checked(record, f"{path}: line {number}")
     except csv.Error as error:

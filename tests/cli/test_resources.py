@@ -175,7 +175,9 @@ def test_an_interval_must_be_a_time(interval):
         ("log.jsonl", '{"time_s": 1}\n[1]\n', "line 2 is no record"),
         ("log.jsonl", '{"time_s": NaN}\n', "line 1 is no record"),
         ("log.jsonl", '{"time_s": true}\n', "line 1 is no record"),
-        ("log.jsonl", "[" * 100_000, "line 1 is no record"),
+        ("log.jsonl", "[" * 60_000, "line 1 is no record"),
+        ("log.jsonl", "[" * 100_000, "line 1 is no record of a resource log: over 65,536 characters"),
+        ("log.csv", "time_s\n1\n" + "1" * 100_000, "line 3 is no record of a resource log: over"),
         ("log.jsonl", "\udcff\x00", "line 1 is no record"),
     ],
 )
@@ -184,6 +186,15 @@ def test_what_is_no_log_is_named(tmp_path, name, text, complaint):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=complaint):
         monitor.read_log(path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_device_without_end_is_no_log(tmp_path, suffix):
+    (tmp_path / f"log{suffix}").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="not a regular file"):
+        monitor.read_log(tmp_path / f"log{suffix}")
+    with pytest.raises(InputError, match="no such file"):
+        monitor.read_log(tmp_path / f"none{suffix}")
 
 
 def test_run_writes_a_log_and_plot_draws_it(edgert, model_files, colour_pictures, tmp_path):
