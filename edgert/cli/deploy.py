@@ -93,6 +93,8 @@ def _model(words, args):
 def _hosts(words, args):
     names = list(words)
     if args.host_file:
+        if os.path.exists(args.host_file) and not os.path.isfile(args.host_file):
+            raise InputError(f"{args.host_file}: not a regular file")
         with open(args.host_file, encoding="utf-8") as file:
             lines = [line.partition("#")[0].strip() for line in file]
         names += [line for line in lines if line]

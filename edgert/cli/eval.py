@@ -166,6 +166,8 @@ def _npz_samples(model, args):
 
 
 def _npz_arrays(numpy, path):
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: {'not a regular file' if os.path.exists(path) else 'no such file'}")
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             if "x" not in archive or "y" not in archive:
@@ -173,8 +175,6 @@ def _npz_arrays(numpy, path):
             x, y = archive["x"], archive["y"]
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except Exception as error:  # a damaged zip fails in many ways
         raise InputError(f"{path}: not an .npz file ({error})") from error
     y = y.reshape(len(y), -1)[:, 0] if y.ndim and y.size == len(y) else y

@@ -122,6 +122,8 @@ def of_file(path):
 
     Raises: InputError naming the line and the key.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a FIFO would wait, for ever in a reload
+        raise InputError(f"{path}: not a regular file")
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -1,5 +1,6 @@
 """`edgert deploy` on the command line: hosts, what is said in one line, and where several boards stop."""
 
+import os
 from argparse import Namespace
 
 import pytest
@@ -9,7 +10,7 @@ from tiny import colour_classifier
 from edgert.cli.deploy import _hosts
 from edgert.cli.main import main
 from edgert.deploy.host import Host
-from edgert.errors import DeployError
+from edgert.errors import DeployError, InputError
 from edgert.format import writer
 
 
@@ -39,6 +40,10 @@ def test_a_host_file_names_hosts_and_its_comments_do_not(tmp_path):
     path = tmp_path / "boards.txt"
     path.write_text("pi@one  # the canary\n\n# pi@two\npi@three\n")
     assert _hosts([], Namespace(here=False, host_file=path)) == ["pi@one", "pi@three"]
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(InputError, match="not a regular file"):
+            _hosts([], Namespace(here=False, host_file=path))
 
 
 def board_command(boards):

@@ -1,5 +1,7 @@
 """What a service is told, and what is refused with its line and key."""
 
+import os
+
 import pytest
 
 from edgert.errors import InputError
@@ -59,3 +61,10 @@ def test_every_cut_of_a_file_is_refused_or_means_what_its_lines_say(tmp_path):
 def test_a_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none.conf: cannot be read: No such file"):
         settings.complete({}, tmp_path / "none.conf")
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(InputError, match="not a regular file"):
+            settings.of_file(path)
