@@ -36,6 +36,8 @@ def require(module, purpose):
             raise
         package = PACKAGES[error.name]
         raise EdgertError(f"{purpose} needs {package}: {install_command(package)}") from error
+    except ImportError as error:  # a library that it is linked to, as a rule
+        raise EdgertError(f"{purpose} needs {module}, which is installed but does not load: {error}") from error
 
 
 def install_command(package):

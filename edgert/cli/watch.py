@@ -48,14 +48,14 @@ def run(args):
     watcher = Watcher(options.load(args), args.score, args.iou, args.top)
     if condition:
         condition.check(watcher.model.metadata.labels)
-    timings, governor, camera, source = Timings(), Governor(args.fps), None, None
+    timings, governor, camera = Timings(), Governor(args.fps), None
+    source = None if live else open_source()
+    sinks = _sinks(args, condition, getattr(source, "fps", None), lambda: _figures(timings, governor) if live else "")
     if live:
         camera = Newest(what, args.size, args.fps, args.lores, stop_on_failure=args.stop_on_failure)
         frames = _live_frames(camera, governor)
     else:
-        source = open_source()
         frames = _frames(source, governor if args.fps else None)
-    sinks = _sinks(args, condition, getattr(source, "fps", None), lambda: _figures(timings, governor) if live else "")
     loop = Loop(watcher, frames, timings, sinks, args.frames)
     try:
         if args.serve is not None:

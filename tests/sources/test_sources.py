@@ -241,6 +241,15 @@ def test_a_video_needs_pyav_or_is_read(tmp_path, monkeypatch):
         opener(str(path))[0]()
 
 
+def test_a_package_that_does_not_load_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "av.py").write_text("raise ImportError('libx264.so.164: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "av", raising=False)
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    with pytest.raises(EdgertError, match=r"needs av, which is installed but does not load: libx264\.so"):
+        opener(str(tmp_path / "clip.mp4"))[0]()
+
+
 def test_frames_know_their_age():
     assert Frame(b"", "RGB", 1, 1, 0, timestamp_ns=0).age_ms() > 0
     assert next(iter(Synthetic(fps=1e6, frames=1).frames())).age_ms() < 5000
