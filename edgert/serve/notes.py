@@ -5,11 +5,13 @@ import mmap
 import os
 
 _SIZE = 16_384
-_TEXT, _TEXT_BYTES = 64, 4000
+_TEXT, _STORE, _TEXT_BYTES = 64, 4096, 4000
 
 
 class Notes:
-    """memory: its descriptor. restarts: how often the worker was started again. text: what people should know."""
+    """memory: its descriptor. restarts: how often the worker was started again. text: what people should know.
+    store: why models are not kept, or "".
+    """
 
     def __init__(self, memory):
         self.memory = memory
@@ -40,17 +42,18 @@ class Notes:
     def camera_pid(self, pid):
         self._words[2] = pid or 0
 
-    @property
-    def text(self):
-        count = min(self._words[1], _TEXT_BYTES)
-        return self._map[_TEXT : _TEXT + count].decode(errors="replace")
+    text = property(lambda self: self._text(1, _TEXT), lambda self, text: self._set_text(1, _TEXT, text))
+    store = property(lambda self: self._text(3, _STORE), lambda self, text: self._set_text(3, _STORE, text))
 
-    @text.setter
-    def text(self, text):
+    def _text(self, word, at):
+        count = min(self._words[word], _TEXT_BYTES)
+        return self._map[at : at + count].decode(errors="replace")
+
+    def _set_text(self, word, at, text):
         data = text.encode(errors="replace")[:_TEXT_BYTES]
-        self._words[1] = 0  # who reads meanwhile finds nothing rather than half of it
-        self._map[_TEXT : _TEXT + len(data)] = data
-        self._words[1] = len(data)
+        self._words[word] = 0  # who reads meanwhile finds nothing rather than half of it
+        self._map[at : at + len(data)] = data
+        self._words[word] = len(data)
 
     def takes_turn(self):
         """Whether this process is now the one worker that answers; the kernel ends its turn with its life."""

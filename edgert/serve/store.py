@@ -16,15 +16,19 @@ MOST_BAD = 100
 
 
 class Store:
-    """folder: where good0.bin, good1.bin and bad.txt lie, or None: remember only as long as this process lives."""
+    """folder: where good0.bin, good1.bin and bad.txt lie, or None: remember only as long as this process lives.
+
+    trouble: why something was not written there, or "".
+    """
 
     def __init__(self, folder=None):
-        self.folder, self._bad = folder, {}
+        self.folder, self.trouble, self._bad = folder, "", {}
         if folder is not None:
             try:
                 os.makedirs(folder, exist_ok=True)
             except OSError as error:
-                say(f"{folder}: {error.strerror}; what happens is not remembered beyond this process")
+                self.trouble = f"{folder}: {error.strerror}; what happens is not remembered beyond this process"
+                say(self.trouble)
                 self.folder = None
         self._read_bad()
 
@@ -113,11 +117,13 @@ class Store:
                     raise OSError(errno.ESTALE, "what is to be kept was changed meanwhile")
             os.replace(new, path)
         except OSError as error:
-            say(f"{path}: {error.strerror}; serving goes on")
+            self.trouble = f"{path}: {error.strerror}; serving goes on"
+            say(self.trouble)
             return False
         finally:
             with suppress(OSError):
                 os.unlink(new)  # it is there only if something went wrong
+        self.trouble = ""
         return True
 
 

@@ -174,6 +174,8 @@ class Succession:
                 self._keeping = None
             if monotonic() > ends:
                 break
+        if self._notes.store != self._store.trouble:
+            self._notes.store = self._store.trouble
 
     def _is_changed(self, now):
         """Somebody wrote into a file that the worker in charge maps: it may give wrong answers, or die.

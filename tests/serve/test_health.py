@@ -13,7 +13,7 @@ from edgert.serve.web import figures, health
 def worker():
     """A worker with prompts only, as /health sees it. worker.record: its newest record."""
     made = SimpleNamespace(parts=[], vision=None, text=None, events=None, asked={}, record={"trouble": ""})
-    made.last_step, made.notes = monotonic(), SimpleNamespace(text="", restarts=0)
+    made.last_step, made.notes = monotonic(), SimpleNamespace(text="", store="", restarts=0)
     made.resources = Resources(made)
     made.resources._sampler = SimpleNamespace(log=None, records=[made.record])
     return made

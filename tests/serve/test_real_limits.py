@@ -128,6 +128,7 @@ def test_a_disk_that_fills_while_it_serves_costs_the_records_and_nothing_else(se
         health = running.until(lambda: reported(running, "resource log"), 60)
         assert health["status"] == "degraded"
         running.until(lambda: "good0.bin: No space left on device; serving goes on" in running.said(), 20)
+        assert reported(running, "good0.bin: No space left")["status"] == "degraded"
         assert running.said().count("log.jsonl: No space left") == 1
         assert os.listdir(disk / "state") == []
         assert len(read_log(log)) > 0  # every line is whole

@@ -218,6 +218,7 @@ def test_a_full_disk_does_not_stop_anything(tmp_path, capsys):
     assert play.store.folder is None
     assert "/dev/full/none" in capsys.readouterr().err
     play.begin()
+    assert play.notes.store.startswith("/dev/full/none: ")
     assert play.serving == "first"
     readonly = Store(tmp_path)
     readonly.folder = "/proc/1"

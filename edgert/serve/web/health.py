@@ -13,7 +13,7 @@ def reasons(worker):
     found = [reason for part in worker.parts for reason in part.reasons()] + worker.resources.reasons()
     if worker.events is not None:
         found += worker.events.reasons()
-    return found + ([worker.notes.text] if worker.notes.text else [])
+    return found + [text for text in (worker.notes.text, worker.notes.store) if text]
 
 
 def health(worker):
