@@ -58,7 +58,7 @@ bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per 
 test-packaging: build ## wheel, sdist, install without a compiler
 	$(VENV)/bin/pytest tests/packaging -m packaging
 
-test-faults: build ## hundreds of kills at random moments: deployments, services (minutes)
+test-faults: build ## kills by the thousand, real limits of memory, disk, network, which need root (half an hour)
 	$(VENV)/bin/pytest $(TESTS) -m faults
 
 fuzz: build ## REQUESTS=20000 damaged requests to a service with a camera and prompts (minutes)
