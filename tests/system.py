@@ -43,6 +43,8 @@ def control_group(controller, **limits):
     else:
         files = {"memory.limit_in_bytes": str(limits["memory_max"])}
     try:
+        with suppress(OSError):
+            os.rmdir(folder)  # what a test that was killed left
         os.mkdir(folder)
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
@@ -63,6 +65,7 @@ class CutNetwork:
     def __init__(self, number=0):
         self.name, self.here, self.there = f"edgert{number}", f"edg{number}a", f"edg{number}b"
         self.address, other = f"10.213.{number}.1", f"10.213.{number}.2"
+        self.close()  # what a test that was killed left
         _run("ip", "netns", "add", self.name)
         _run("ip", "link", "add", self.here, "type", "veth", "peer", "name", self.there, "netns", self.name)
         _run("ip", "address", "add", f"{self.address}/30", "dev", self.here)
