@@ -46,7 +46,7 @@ class VirtualBoard:
              "-device", "virtio-net-pci,netdev=net,romfile=", "-serial", f"file:{self.folder}/console.log"],
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        while self._run("true").returncode:
+        while self._run("true", wait_s=10).returncode:
             assert self.process.poll() is None, f"the emulator ended: see {self.folder}/console.log"
             assert time.monotonic() < begun + _LIMIT_S, f"no ssh: see {self.folder}/console.log"
             time.sleep(1)
@@ -77,8 +77,9 @@ class VirtualBoard:
         assert not check or done.returncode == 0, f"{script!r}: exit {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
-    def _run(self, script):
-        return self._connect("-o", "ControlMaster=auto", "-o", "ControlPersist=yes", script=[script])
+    def _run(self, script, wait_s=60):
+        wait = f"ConnectTimeout={wait_s}"
+        return self._connect("-o", wait, "-o", "ControlMaster=auto", "-o", "ControlPersist=yes", script=[script])
 
     def _connect(self, *options, script=()):
         """ssh over one connection that stays open: a new one costs an emulator seconds."""

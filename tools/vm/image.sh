@@ -56,7 +56,7 @@ write_ssh_config() { # ROOT
   echo "edgert-vm $(cut -d' ' -f1,2 "$1/etc/ssh/ssh_host_ed25519_key.pub")" > "$folder/known_hosts"
   printf '%s\n' 'Host *' '  HostName 127.0.0.1' '  HostKeyAlias edgert-vm' '  StrictHostKeyChecking yes' \
     "  UserKnownHostsFile \"$folder/known_hosts\"" "  IdentityFile \"$folder/key\"" '  IdentitiesOnly yes' \
-    '  ConnectTimeout 10' > "$folder/ssh_config"
+    '  ConnectTimeout 60' > "$folder/ssh_config"
 }
 
 mkdir -p "$folder"
