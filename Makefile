@@ -15,7 +15,7 @@ EDITABLE = EDGERT_NO_NATIVE=1 $(PIP) --no-build-isolation
 NATIVE = $(shell find kernels/native -name '*.p[xy][xdi]' -o -name '*.h')
 TESTS ?= tests
 
-.PHONY: help demo test test-torch test-faults fuzz soak onnx-table test-arm test-vm bench-arm test-packaging lint build wheels clean distclean
+.PHONY: help demo test test-torch test-faults fuzz soak onnx-table test-arm test-vm test-host bench-arm test-packaging lint build wheels clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ test-vm: build build/arm/ready $(EDGERT_VM)/disk.img ## an emulated Arm Debian: 
 
 $(EDGERT_VM)/disk.img: tools/vm/image.sh
 	$< $(EDGERT_VM)
+
+test-host: build ## deploy, install.sh, Ansible on a throw-away machine: EDGERT_TEST_HOST='-p 2223 pi@127.0.0.1'
+	$(VENV)/bin/pytest tests/deploy -m host -v
 
 bench-arm: build build/arm/ready build/arm/libinsn_count.so ## instructions per inference, edgert beside LiteRT
 	PYTHON=$(PY) tools/arm/stage.sh

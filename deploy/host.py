@@ -127,8 +127,12 @@ class Here(Host):
         self.name, self.options, self.program = "this machine", list(options), None
         self.prefix = ["sh", "-c"]
 
+    def send_program(self, once=True):
+        super().send_program(once=True)
+
     def close(self):
-        pass
+        if self.program:
+            self.forget_program()
 
     def run(self, script, stdin=None, heard=None):
         return super().run(f"cd && {script}", stdin, heard)

@@ -33,6 +33,7 @@ say = lambda step, text: print(step, flush=True)
 with Host("board", (ssh,), options) as host:
     steps.deploy(host, model, wheel_folder=wheels, service=unit, health_s=0.2, say=say)
 """
+STEPS = ("begin", "preflight", "transfer", "install", "self-test", "switch", "start", "health")
 _ALL_OVER_S = 600  # making an environment takes minutes on a busy machine
 
 
@@ -47,53 +48,79 @@ def test_after_a_few_kills_the_old_release_or_the_new_one_runs(board, tmp_path):
 
 @pytest.mark.faults
 def test_after_200_kills_the_old_release_or_the_new_one_runs(board, tmp_path, capsys):
-    met = kill_deployments(board, tmp_path, 200, seed=0, new_software_every=20)
-    assert min(met[side, state] for side in ("desktop", "board") for state in ("old", "new")) > 0
+    met = kill_deployments(board, tmp_path, 200, seed=0, new_software_every=10)
     with capsys.disabled():
         print()
-        for (side, state), count in sorted(met.items()):
-            print(f"  {side} killed: {state} {count} times")
+        for (side, where), count in sorted(met.items()):
+            print(f"  {side} killed {where} {count} times")
+    assert min(met[side, f"then {state}"] for side in ("desktop", "board") for state in ("old", "new")) > 0
+    assert min(met[side, f"after {step}"] for side in ("desktop", "board") for step in STEPS[:-1]) > 0
 
 
 def kill_deployments(board, folder, times, seed, new_software_every=None):
-    """Counts of (side that was killed, release that ran afterwards), and of (side, "last step seen: ...")."""
+    """Counts of (side that was killed, "after" the step it had named last or "then" what ran).
+
+    Each kill waits for a step, chosen evenly, and for a part of what the next one took when nobody was killed: so all
+    steps are met, on a machine of any speed. A deployment that ended before it was killed does not count.
+    """
     choose, met = random.Random(seed), Counter()
-    whole_s = {}
-    for number in range(times + 1):
-        software = bool(new_software_every) and number % new_software_every == 1
+    model, number, killed = folder / "model.bin", 0, 0
+    gaps, install_s = {}, 0.0
+    while killed < times:
+        software = bool(new_software_every) and number % new_software_every == 2
         if software:
             make_wheel(board.wheels, f"1.{number}")
-        model = folder / "model.bin"
         model.write_bytes(b"GOOD %d " % number + bytes(10_000))
         old = board.running()
-        if not number:  # the first one is let through, and timed
-            whole_s[False] = deploy_and_kill(board, model, "nobody", _ALL_OVER_S)[1]
-            whole_s[True] = 8 * whole_s[False]
-            continue
-        side = choose.choice(("desktop", "board"))
-        step, _ = deploy_and_kill(board, model, side, choose.random() * whole_s[software])
-        recover(board)
-        met[side, check(board, old, model)] += 1
-        met[side, f"after {step}"] += 1
+        if number < 2:  # let through, and timed: one that makes an environment, one that reuses it
+            gaps = time_steps(board, model)
+            install_s = max(install_s, gaps["transfer"])
+        else:
+            side, step = choose.choice(("desktop", "board")), choose.choice(STEPS)
+            gap_s = install_s if software and step == "transfer" else gaps[step]
+            hit = deploy_and_kill(board, model, side, step, choose.random() * gap_s)
+            recover(board)
+            state = check(board, old, model)
+            if hit:
+                killed += 1
+                met[side, f"then {state}"] += 1
+                met[side, f"after {step}"] += 1
+        number += 1
     return met
 
 
-def deploy_and_kill(board, model, side, delay_s):
-    """(the last step that the desktop named, seconds that it lived)."""
-    begun = time.monotonic()
-    task = json.dumps([str(board.ssh), [str(word) for word in board.options], str(model), str(board.wheels)])
-    command = [sys.executable, "-c", _DESKTOP, task]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **quiet) as desktop:
+def time_steps(board, model):
+    """Step -> seconds from its end to that of the next one."""
+    times = [("begin", time.monotonic())]
+    with desktop_of(board, model) as desktop:
+        times += [(line.strip(), time.monotonic()) for line in desktop.stdout]
+    assert [step for step, _ in times] == list(STEPS)
+    ends = [when for _, when in times[1:]] + [time.monotonic()]
+    return {step: end - when for (step, when), end in zip(times, ends)}
+
+
+def deploy_and_kill(board, model, side, step, delay_s):
+    """Kill one side `delay_s` after the desktop has named `step`. Gives whether there was something to kill."""
+    with desktop_of(board, model) as desktop:
+        if step != "begin":
+            next((line for line in desktop.stdout if line.strip() == step), None)
         try:
             desktop.wait(delay_s)
+            victims = []
         except subprocess.TimeoutExpired:
-            for process in [desktop.pid] if side == "desktop" else descendants(desktop.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-        lived = time.monotonic() - begun
-        steps = desktop.stdout.read().split()  # ends when all that was begun has ended
-    return (steps or ["nothing"])[-1], lived
+            victims = [desktop.pid] if side == "desktop" else descendants(desktop.pid)
+        for process in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        desktop.stdout.read()  # ends when all that was begun has ended
+    return bool(victims)
+
+
+def desktop_of(board, model):
+    """A deployment in a process of its own, that prints its steps."""
+    task = json.dumps([str(board.ssh), [str(word) for word in board.options], str(model), str(board.wheels)])
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    return subprocess.Popen([sys.executable, "-c", _DESKTOP, task], start_new_session=True, **quiet)
 
 
 def descendants(process):
