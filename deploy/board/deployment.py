@@ -102,6 +102,7 @@ class Deployment:
         if pending:
             self._undo(pending["old"], pending["new"])
         self.store.tidy()
+        self.service.tidy()
         return pending
 
     def rollback(self, health_s):
@@ -118,6 +119,7 @@ class Deployment:
     def remove(self):
         """Stop the units and forget every release. Returns: what is the owner's, and stays."""
         self.service.disarm_guard()
+        self.service.tidy()
         self.store.switch(None)
         self.service.follow_current()
         return {"kept": self.service.forget()}

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import time
+from glob import escape, glob
 
 from . import durable
 from .commands import Refused, last_line, run
@@ -84,6 +85,13 @@ class Service:
         if self._journal() in set(wanted) ^ set(linked):
             self.control("try-restart", "--no-block", "systemd-journald.service", check=False)
         return spec.get("units", [])
+
+    def tidy(self):
+        """Delete what writes left that were cut off before their rename."""
+        for pattern in ("systemd/system/edgert-*", "systemd/system/*.wants/edgert-*", "systemd/journald.conf.d/edgert*",
+                        "edgert/token"):  # fmt: skip
+            for path in glob(os.path.join(escape(self.etc), pattern + ".new")):
+                os.unlink(path)
 
     def forget(self):
         """Nothing of ours is left in /var, and in /etc nothing but the owner's own files. Returns: those."""

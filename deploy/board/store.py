@@ -72,8 +72,8 @@ class Store:
         """What release `name` was made from, {} for None."""
         return durable.read_json(self.path("releases", name, "release.json"), {}) if name else {}
 
-    def _names(self, folder):
-        return durable.names(self.path(folder))
+    def _names(self, *folder):
+        return durable.names(self.path(*folder))
 
     def pending(self):
         """The switch that is not confirmed yet, {"old": name or None, "new": name}; None if there is none."""
@@ -211,6 +211,9 @@ class Store:
         for key in self._names("venvs"):
             if not os.path.exists(self.path("venvs", key, "complete")):
                 shutil.rmtree(self.path("venvs", key))
+        for name in self._names():
+            if name.endswith(".new"):  # a write that was cut off before its rename
+                os.unlink(self.path(name))
 
     def retire(self):
         """Delete the releases that nobody goes back to any more, and all that no kept release is made of.

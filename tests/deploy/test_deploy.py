@@ -292,6 +292,22 @@ def test_a_service_has_its_links_and_nothing_of_them_stays_after_remove(board, t
     assert not board.root.exists()
 
 
+def test_writes_that_were_cut_off_before_their_rename_leave_nothing(board):
+    units = board.units
+    cut = [board.root / f"{name}.new" for name in ("pending.json", "refused.json", "edgert-board.pyz")]
+    cut += [units / "edgert-recover.service.new", board.etc / "edgert" / "token.new"]
+    links = [board.root / "current.new", units / f"{UNIT}.new", units / "multi-user.target.wants" / f"{UNIT}.new"]
+    for path in cut:
+        path.write_text("half")
+    for path in links:
+        path.symlink_to("nowhere")
+    with board.host() as host:
+        host.send_program()
+        host.call("recover")
+    assert not [path for path in cut + links if path.is_symlink() or path.exists()]
+    assert board.running()[2] == "active"
+
+
 def test_at_boot_an_unconfirmed_switch_is_undone_without_waiting_for_units(board, tmp_path):
     before = board.running()
     put(board, tmp_path, b"GOOD unconfirmed")
