@@ -112,7 +112,11 @@ def deploy_and_kill(board, model, side, step, delay_s):
         for process in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        desktop.stdout.read()  # ends when all that was begun has ended
+        desktop.stdout.read()
+    while (
+        desktop.pid in session_of_each().values()
+    ):  # what the board has begun, it finishes: before that nothing is over
+        time.sleep(0.02)
     return bool(victims)
 
 
@@ -125,18 +129,26 @@ def desktop_of(board, model):
 
 def descendants(process):
     """Processes that a process started, and those that they started."""
-    parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as file:
-                    parents[int(entry)] = int(file.read().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    found = {process}
+    parents, found = stat_of_each(1), {process}
     for _ in range(8):  # ssh, shell, board, pip, its children
         found |= {child for child, parent in parents.items() if parent in found}
     return found - {process}
+
+
+def session_of_each():
+    return stat_of_each(3)
+
+
+def stat_of_each(field):
+    """Process -> one number of its line in /proc, counted from its state."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{entry}/stat") as file:
+                state, *numbers = file.read().rpartition(")")[2].split()
+                if state != "Z":
+                    found[int(entry)] = int(numbers[field - 1])
+    return found
 
 
 def recover(board):
