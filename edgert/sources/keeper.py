@@ -35,6 +35,7 @@ class Keeper:
         self.memory = FrameMemory.create()
         self._end, self._kept_end = lifeline.make()
         self.pid, self.state, self.error, self.ended, self._dying = None, "starting", None, False, []
+        self._said_why = None
         self._begin(monotonic())
 
     def tick(self):
@@ -93,7 +94,7 @@ class Keeper:
         captured = self.memory.captured
         if captured != self._seen:
             self._seen, self._silent_s, self._gave_frames = captured, 0.0, True
-            self._pause_s = self._first_pause_s
+            self._pause_s, self._said_why = self._first_pause_s, None
             self._change(self.memory.state)
             return
         self._silent_s += silent_s
@@ -110,7 +111,10 @@ class Keeper:
             self.error = None if finished else CameraError(f"the camera failed: {why}")
             return
         self._due = now + self._pause_s
-        self._change(f"waiting {self._pause_s:g} s to reopen: {why}")
+        waiting = f"waiting {self._pause_s:g} s to reopen"
+        said = f"{waiting}, as before" if why == self._said_why else None  # why may take several lines
+        self._said_why = why
+        self._change(f"{waiting}: {why}", said)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _kill(self):
@@ -125,10 +129,11 @@ class Keeper:
     def _bury(self):
         self._dying = [pid for pid in self._dying if os.waitpid(pid, os.WNOHANG) == (0, 0)]
 
-    def _change(self, state):
+    def _change(self, state, said=None):
+        """Tell a new state, in the words of `said` if given."""
         if state == self.state:
             return
         if state != "ok" or self.state != "starting":
-            self._say(f"camera: {state}")
+            self._say(f"camera: {said or state}")
         self.state = state
         self.memory.trouble = "" if state in ("starting", "ok", "black", "frozen") else state

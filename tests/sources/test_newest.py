@@ -84,6 +84,9 @@ def test_the_pauses_before_a_camera_that_gives_no_frame_grow(camera):
     until(newest, lambda: newest.reopened >= 3)
     pauses = [float(line.split()[2]) for line in newest.said]
     assert pauses[:3] == [0.001, 0.002, 0.004]
+    assert newest.said[0].endswith("to reopen: synthetic camera: unplugged")
+    assert newest.said[1].endswith("to reopen, as before")
+    assert newest.state.endswith("to reopen: synthetic camera: unplugged")
 
 
 @pytest.mark.parametrize(
