@@ -21,7 +21,7 @@ WHY_NOT = f"{NATIVE}/not_built.txt"  # installed with the package when a module 
 
 # The compiler may not contract or reorder floating point: every tier gives the same bits.
 COMPILE = ["-O3", "-g0", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
-LINK = ["-pthread", "-s"]
+LINK = ["-pthread", "-s", "-Wl,-z,noseparate-code"]  # no padding to whole pages between code and tables
 
 # Modules above the baseline are loaded only after kernels/cpu.py saw the flags they need.
 # NEON: tiles are written in the order in which 32 registers suffice; GCC's first scheduling pass would not keep to it,
@@ -30,6 +30,7 @@ NEON = ["-fno-schedule-insns", "--param=max-completely-peel-times=20"]
 AVX512VNNI = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"]
 SCALAR = ["-Os"]  # the tier of last resort: faster code would add 0.3 megabytes to every installation
 PROGRAM = ["-O2"]  # steps and locks, nothing to unroll
+LOOPS = ["-O2", "-fvect-cost-model=dynamic"]  # vectors as with -O3, without its copies of loops
 MODULES = {
     "x86_64": {"_avx512vnni": AVX512VNNI, "_avx2": ["-mavx2"], "_scalar": SCALAR},
     "aarch64": {"_neondot": ["-march=armv8.2-a+dotprod", *NEON], "_neon": NEON, "_scalar": SCALAR},
@@ -51,7 +52,7 @@ def native_extensions():
     if os.environ.get("EDGERT_NO_NATIVE") == "1":
         return []
     depends = ["setup.py", *(f for kind in ("pxd", "pxi", "h") for f in glob(f"{NATIVE}/**/*.{kind}", recursive=True))]
-    everywhere = {"program": PROGRAM, "choose": [], "boxes": [], "pixels": []}
+    everywhere = {"program": PROGRAM, "choose": LOOPS, "boxes": LOOPS, "pixels": []}
     modules = everywhere | MODULES.get(target_machine(), {"_scalar": SCALAR})
     return [
         Extension(
