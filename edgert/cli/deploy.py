@@ -95,8 +95,11 @@ def _hosts(words, args):
     if args.host_file:
         if os.path.exists(args.host_file) and not os.path.isfile(args.host_file):
             raise InputError(f"{args.host_file}: not a regular file")
-        with open(args.host_file, encoding="utf-8") as file:
-            lines = [line.partition("#")[0].strip() for line in file]
+        try:
+            with open(args.host_file, encoding="utf-8") as file:
+                lines = [line.partition("#")[0].strip() for line in file]
+        except UnicodeDecodeError:
+            raise InputError(f"{args.host_file}: no text; one host a line is wanted") from None
         names += [line for line in lines if line]
     if args.here:
         if names:

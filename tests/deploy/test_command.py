@@ -46,6 +46,13 @@ def test_a_host_file_names_hosts_and_its_comments_do_not(tmp_path):
             _hosts([], Namespace(here=False, host_file=path))
 
 
+def test_a_host_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "boards"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="one host a line"):
+        _hosts([], Namespace(here=False, host_file=path))
+
+
 def board_command(boards):
     """An ssh that reaches one of several boards by its name; others do not answer."""
     folder = boards["one"].folder
