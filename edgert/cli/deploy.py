@@ -4,8 +4,9 @@ import os
 import shlex
 import sys
 
+from edgert.cli.inputs import check_file
 from edgert.cli.options import add_json, positive
-from edgert.errors import EdgertError, InputError
+from edgert.errors import DeployError, EdgertError, InputError
 
 EXAMPLE = """
 edgert deploy pi@raspberrypi.local detector.bin --camera
@@ -19,7 +20,6 @@ edgert deploy --here detector.bin --camera
 """
 
 ACTIONS = ("status", "logs", "rollback", "remove")
-DEPLOY_FAILED = 5
 RUN_THERE = "/opt/edgert/current/venv/bin/edgert run /opt/edgert/current/model.bin"
 
 
@@ -71,7 +71,7 @@ def run(args):
             left = hosts[number + 1 :]
             if action == "status" and left:  # a board that is away hides no other
                 print(f"edgert: {error}", file=sys.stderr)
-                code = DEPLOY_FAILED
+                code = DeployError.exit_code
                 continue
             if left:
                 error.args = (f"{error}; not tried after that: {', '.join(left)}",)
@@ -93,8 +93,7 @@ def _model(words, args):
 def _hosts(words, args):
     names = list(words)
     if args.host_file:
-        if os.path.exists(args.host_file) and not os.path.isfile(args.host_file):
-            raise InputError(f"{args.host_file}: not a regular file")
+        check_file(args.host_file)
         try:
             with open(args.host_file, encoding="utf-8") as file:
                 lines = [line.partition("#")[0].strip() for line in file]

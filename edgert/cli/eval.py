@@ -5,6 +5,7 @@ import sys
 from time import perf_counter_ns
 
 from edgert.cli import options
+from edgert.cli.inputs import check_file
 from edgert.cli.text import json_line, time_text
 from edgert.errors import InputError
 
@@ -166,8 +167,7 @@ def _npz_samples(model, args):
 
 
 def _npz_arrays(numpy, path):
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: {'not a regular file' if os.path.exists(path) else 'no such file'}")
+    check_file(path)
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             if "x" not in archive or "y" not in archive:

@@ -54,9 +54,14 @@ def _from_npy(model, spec, data, name):
     )
 
 
-def _read_file(name):
+def check_file(name):
+    """Raises: InputError if this is no regular file: a FIFO would be waited for, a device may have no end."""
     if not os.path.isfile(name):
         raise InputError(f"{name}: {'not a regular file' if os.path.exists(name) else 'no such file'}")
+
+
+def _read_file(name):
+    check_file(name)
     if os.path.getsize(name) > MAX_BYTES:
         raise InputError(f"{name}: {os.path.getsize(name):,} bytes; inputs may have {MAX_BYTES:,}")
     with open(name, "rb") as file:

@@ -24,7 +24,6 @@ class Notify:
             with suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
 
-
     @contextmanager
     def longer(self, seconds):
         """Context in which the manager's watchdog waits for so long at least, before and after as it was asked to."""

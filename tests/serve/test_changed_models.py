@@ -4,7 +4,6 @@ import os
 import resource
 
 import pytest
-from play import Play
 
 from edgert.errors import ModelFormatError
 from edgert.serve import generation, succession
@@ -46,9 +45,8 @@ def test_a_large_model_that_is_cut_short_is_served_from_the_kept_copy(play, larg
     assert (play.serving, play.notes.text) == ("second", "")
 
 
-def test_a_large_model_that_is_cut_short_without_a_copy_is_taken_again_when_it_is_whole(tmp_path, monkeypatch, large):
-    play = Play(tmp_path)
-    monkeypatch.setattr(succession, "monotonic", lambda: play.now)
+def test_a_large_model_that_is_cut_short_without_a_copy_is_taken_again_when_it_is_whole(forgetful, large):
+    play = forgetful
     play.begin()
     overwrite(play.folder / "first.bin", b"half")
     play.workers[0].dies(-7)
@@ -64,9 +62,8 @@ def test_a_large_model_that_is_cut_short_without_a_copy_is_taken_again_when_it_i
     assert (play.serving, play.notes.text) == ("whole again", "")
 
 
-def test_what_is_tried_again_is_the_file_that_served_and_not_one_that_was_refused(tmp_path, monkeypatch, large):
-    play = Play(tmp_path)
-    monkeypatch.setattr(succession, "monotonic", lambda: play.now)
+def test_what_is_tried_again_is_the_file_that_served_and_not_one_that_was_refused(forgetful, large):
+    play = forgetful
     play.begin()
     play.propose("bad").dies(3, (3, "damaged"))
     play.pass_time(0.1)
